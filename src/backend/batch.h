@@ -1,0 +1,53 @@
+// One step's work laid out as flat arrays: what the engine hands to the backend and the model.
+//
+// A step mixes whole prompts, chunks of prompts and single next tokens; the only difference between
+// them is how many rows (q_len) a sequence has. Rows of a sequence are consecutive and in order of
+// position. The spans are owned by the engine and stay valid until the step is over.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace octavo {
+
+// A table entry whose block was given back because it fell out of the KV group's window.
+inline constexpr int32_t kNoBlock = -1;
+
+// The block tables of one KV group, concatenated (compressed sparse rows).
+struct GroupTables {
+  std::span<const int32_t> slots;  // [tokens] block * block_size + offset that the row writes
+  std::span<const int32_t> table_starts;  // [sequences + 1] into `blocks`
+  std::span<const int32_t> blocks;  // entry i of a sequence covers positions i*block_size and on
+};
+
+// What a step gives for the rows in logits_rows.
+enum class OutputKind { logits, hidden_states };
+
+struct Batch {
+  // [tokens] a token id, or ~r (negative): the token sampled by row r of the previous step.
+  std::span<const int32_t> tokens;
+  int32_t axes = 1;                    // position axes per token; 1 is the only value accepted now
+  std::span<const int32_t> positions;  // [tokens, axes]
+  std::span<const int32_t>
+      q_starts;  // [sequences + 1]: rows q_starts[s] to q_starts[s+1] belong to s
+  std::span<const int32_t>
+      kv_lengths;  // [sequences] tokens in the cache once this step has stored its own
+  std::vector<GroupTables> groups;       // [KV groups]
+  std::span<const int32_t> logits_rows;  // [rows with output] ascending
+  std::span<const int32_t> adapters;     // [tokens] adapter id, or empty: none; must be empty now
+  OutputKind output = OutputKind::logits;
+  bool causal = true;  // false: rows see all of their sequence's keys; must be true now
+
+  int32_t token_count() const { return static_cast<int32_t>(tokens.size()); }
+  int32_t sequence_count() const { return static_cast<int32_t>(kv_lengths.size()); }
+};
+
+// Copies one block's content to another within the pool (copy-on-write), before the step's first
+// write.
+struct BlockCopy {
+  int32_t from = 0;
+  int32_t to = 0;
+};
+
+}  // namespace octavo

@@ -1,0 +1,54 @@
+// The memory behind the KV cache: a backend's store of K and V, addressed by block id.
+//
+// kv/ decides which sequence holds which block; a KvStore only knows where block b's bytes are.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/dtype.h"
+
+namespace octavo {
+
+// Layers that share block tables: the same window and the same bytes per token.
+struct KvGroup {
+  int32_t window = 0;  // tokens a layer of the group can see back, itself included; 0: all
+  std::vector<int32_t>
+      layers;  // at most KvShape::layers_per_block; the rest of the block stays unused
+};
+
+// What a block holds. All groups' blocks have equal bytes, so that one pool serves them all.
+struct KvShape {
+  int32_t block_size = 16;       // tokens per block
+  int32_t layers_per_block = 0;  // layers of the largest group
+  int32_t kv_heads = 0;
+  int32_t head_dim = 0;
+  DType type = DType::f16;  // f16 or f32
+  std::vector<KvGroup> groups;
+
+  // Bytes of K and V of one token in one layer.
+  int64_t token_layer_bytes() const {
+    return 2 * static_cast<int64_t>(row_bytes(type, static_cast<size_t>(kv_heads * head_dim)));
+  }
+  int64_t block_bytes() const { return token_layer_bytes() * layers_per_block * block_size; }
+};
+
+// Sorts layers into groups: `windows[i]` is layer i's window (0: none). Groups have as many layers
+// as the rarest kind of layer, so that a block of any group has the same bytes and little is left
+// unused.
+std::vector<KvGroup> group_layers(const std::vector<int32_t>& windows);
+
+// Thread safety: used by the engine thread only.
+class KvStore {
+ public:
+  virtual ~KvStore() = default;
+
+  virtual const KvShape& shape() const = 0;
+  virtual int64_t block_count() const = 0;
+  // Gives the memory of these blocks back to the system; their content is undefined afterwards and
+  // they are usable again without further ado. Never called while a step is in flight.
+  virtual void release(int64_t first_block, int64_t count) = 0;
+};
+
+}  // namespace octavo
