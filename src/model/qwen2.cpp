@@ -1,0 +1,18 @@
+// Qwen2 and Qwen2.5 (Yang et al., 2024): the pre-norm decoder with biases on Q, K and V.
+#include "base/error.h"
+#include "model/decoder.h"
+#include "model/families.h"
+
+namespace octavo {
+
+Result<std::unique_ptr<Model>> load_qwen2(const gguf::File& file, Backend& backend) {
+  OCTAVO_ASSIGN(const Hyperparameters hp, read_hyperparameters(file));
+  OCTAVO_ASSIGN(RopeTable rope, read_rope(file, hp, /*interleaved=*/false));
+  if (file.find_tensor("blk.0.attn_q.bias") == nullptr) {
+    return invalid_input("{}: tensor 'blk.0.attn_q.bias' is missing", file.path());
+  }
+  const std::vector<int32_t> windows(static_cast<size_t>(hp.layers), 0);
+  return Decoder::load(file, backend, hp, std::move(rope), windows);
+}
+
+}  // namespace octavo
