@@ -3,7 +3,10 @@
 // A File owns the mappings; the tensor data pointers live as long as it does. Everything is checked
 // before it is handed out (offsets, sizes, alignment, overlaps, counts), so whoever holds a File
 // may read every byte of every tensor. Immutable after open, so safe to share between threads.
-// Follows the GGUF specification (ggml/docs/gguf.md), versions 2 and 3, little-endian.
+// The file itself must not shrink while it is open: the system ends a process that reads past the
+// end of a mapped file.
+// Follows the GGUF specification (ggml/docs/gguf.md), versions 2 and 3, little-endian. The limits
+// on what a file may hold are in parser.h.
 #pragma once
 
 #include <array>
@@ -28,14 +31,17 @@ struct TensorInfo {
   // A matrix that maps x[in] to y[out] has dims {in, out, 1, 1}.
   std::array<uint64_t, 4> dims = {1, 1, 1, 1};
   uint32_t dim_count = 1;
-  const std::byte* data = nullptr;  // aligned to the file's alignment; `bytes` long
+  const std::byte* data = nullptr;  // `bytes` long; as aligned as the mapping (a page) and `offset`
   size_t bytes = 0;
+  uint32_t part = 0;    // which file of a split model, from 0
+  uint64_t offset = 0;  // where the data starts in that file; a multiple of its alignment
 
   uint64_t elements() const { return dims[0] * dims[1] * dims[2] * dims[3]; }
   uint64_t rows() const { return dims[1] * dims[2] * dims[3]; }
 };
 
-class Mapping;  // one memory-mapped file
+class Mapping;  // one memory-mapped file (mapping.h)
+struct Part;    // one parsed file (parser.h)
 
 class File {
  public:
@@ -43,16 +49,18 @@ class File {
   // the metadata) all parts are opened. Errors are one line: "path: key or tensor: what is wrong".
   static Result<File> open(const std::string& path);
   // The same checks over bytes in memory (tests, fuzzing, models built into a program). The bytes
-  // must outlive the File. `name` stands in for the path in errors.
+  // must outlive the File and start at an address that suits the tensors' element types. `name`
+  // stands in for the path in errors. A part of a split model is refused.
   static Result<File> parse(std::string name, const std::byte* bytes, size_t size);
 
   File(File&&) noexcept;
   File& operator=(File&&) noexcept;
   ~File();
 
-  const std::string& path() const { return metadata_.source(); }
+  const std::string& path() const { return path_; }  // as it was given
   uint32_t version() const { return version_; }
   uint64_t file_bytes() const { return file_bytes_; }                  // of all parts
+  uint32_t part_count() const { return part_count_; }                  // 1: not split
   const Metadata& metadata() const { return metadata_; }               // of the first part
   const std::vector<TensorInfo>& tensors() const { return tensors_; }  // of all parts
   const TensorInfo* find_tensor(std::string_view name) const;
@@ -63,7 +71,12 @@ class File {
  private:
   File();
 
+  // Parts come in order; `mapping` is null for bytes that the caller keeps.
+  Result<void> add_part(Part part, size_t size, std::unique_ptr<Mapping> mapping);
+
+  std::string path_;
   uint32_t version_ = 0;
+  uint32_t part_count_ = 0;
   uint64_t file_bytes_ = 0;
   Metadata metadata_;
   std::vector<TensorInfo> tensors_;

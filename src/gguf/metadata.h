@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <map>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,6 +44,9 @@ class Metadata {
   Result<std::string> string_or(std::string_view key, std::string fallback) const;
 
  private:
+  Result<const Value*> require(std::string_view key) const;
+  Error wrong_kind(std::string_view key, const Value& value, std::string_view expected) const;
+
   std::string source_;
   std::vector<std::string> keys_;
   std::map<std::string, Value, std::less<>> values_;

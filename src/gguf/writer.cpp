@@ -1,0 +1,211 @@
+#include "gguf/writer.h"
+
+#include <bit>
+#include <cerrno>
+#include <cstdio>
+#include <memory>
+#include <system_error>
+#include <utility>
+
+#include "base/check.h"
+#include "base/error.h"
+
+namespace octavo::gguf {
+namespace {
+
+static_assert(std::endian::native == std::endian::little);
+
+template <class T>
+void append_number(std::string& out, T number) {
+  out.append(reinterpret_cast<const char*>(&number), sizeof(number));
+}
+
+void append_string(std::string& out, std::string_view text) {
+  append_number(out, static_cast<uint64_t>(text.size()));
+  out += text;
+}
+
+void append_unsigned(std::string& out, ValueType type, uint64_t number) {
+  if (type == ValueType::u8 || type == ValueType::boolean) {
+    append_number(out, static_cast<uint8_t>(number));
+  } else if (type == ValueType::u16) {
+    append_number(out, static_cast<uint16_t>(number));
+  } else if (type == ValueType::u32) {
+    append_number(out, static_cast<uint32_t>(number));
+  } else {
+    OCTAVO_CHECK(type == ValueType::u64);
+    append_number(out, number);
+  }
+}
+
+void append_signed(std::string& out, ValueType type, int64_t number) {
+  if (type == ValueType::i8) {
+    append_number(out, static_cast<int8_t>(number));
+  } else if (type == ValueType::i16) {
+    append_number(out, static_cast<int16_t>(number));
+  } else if (type == ValueType::i32) {
+    append_number(out, static_cast<int32_t>(number));
+  } else {
+    OCTAVO_CHECK(type == ValueType::i64);
+    append_number(out, number);
+  }
+}
+
+void append_float(std::string& out, ValueType type, double number) {
+  if (type == ValueType::f32) {
+    append_number(out, static_cast<float>(number));
+  } else {
+    OCTAVO_CHECK(type == ValueType::f64);
+    append_number(out, number);
+  }
+}
+
+void append_scalar(std::string& out, ValueType type, const Scalar& scalar) {
+  if (const auto* number = std::get_if<uint64_t>(&scalar)) {
+    append_unsigned(out, type, *number);
+  } else if (const auto* signed_number = std::get_if<int64_t>(&scalar)) {
+    append_signed(out, type, *signed_number);
+  } else if (const auto* real = std::get_if<double>(&scalar)) {
+    append_float(out, type, *real);
+  } else if (const auto* truth = std::get_if<bool>(&scalar)) {
+    OCTAVO_CHECK(type == ValueType::boolean);
+    append_number(out, static_cast<uint8_t>(*truth ? 1 : 0));
+  } else {
+    OCTAVO_CHECK(type == ValueType::string);
+    append_string(out, std::get<std::string>(scalar));
+  }
+}
+
+void append_array(std::string& out, const Array& array) {
+  append_number(out, static_cast<uint32_t>(array.element_type));
+  append_number(out, static_cast<uint64_t>(array.size()));
+  for (const uint64_t number : array.unsigned_values) {
+    append_unsigned(out, array.element_type, number);
+  }
+  for (const int64_t number : array.signed_values) append_signed(out, array.element_type, number);
+  for (const double number : array.float_values) append_float(out, array.element_type, number);
+  for (const std::string& text : array.strings) append_string(out, text);
+}
+
+}  // namespace
+
+Writer::Writer(uint32_t alignment_bytes) : alignment_bytes_(alignment_bytes) {
+  OCTAVO_CHECK(std::has_single_bit(alignment_bytes) && alignment_bytes >= 8);
+  if (alignment_bytes != 32) add_u32("general.alignment", alignment_bytes);
+}
+
+void Writer::add(std::string_view key, const Value& value) {
+  OCTAVO_CHECK(names_.insert(fmt::format("key {}", key)).second, "key '{}' twice", key);
+  append_string(keys_, key);
+  append_number(keys_, static_cast<uint32_t>(value.type));
+  if (const auto* array = std::get_if<Array>(&value.data)) {
+    OCTAVO_CHECK(value.type == ValueType::array);
+    append_array(keys_, *array);
+  } else {
+    append_scalar(keys_, value.type, std::get<Scalar>(value.data));
+  }
+  key_count_ += 1;
+}
+
+void Writer::add_u32(std::string_view key, uint32_t value) {
+  add(key, {ValueType::u32, Scalar(uint64_t{value})});
+}
+
+void Writer::add_f32(std::string_view key, float value) {
+  add(key, {ValueType::f32, Scalar(double{value})});
+}
+
+void Writer::add_bool(std::string_view key, bool value) {
+  add(key, {ValueType::boolean, Scalar(value)});
+}
+
+void Writer::add_string(std::string_view key, std::string_view value) {
+  add(key, {ValueType::string, Scalar(std::string(value))});
+}
+
+void Writer::add_strings(std::string_view key, std::vector<std::string> values) {
+  Array array;
+  array.element_type = ValueType::string;
+  array.strings = std::move(values);
+  add(key, {ValueType::array, std::move(array)});
+}
+
+void Writer::add_i32s(std::string_view key, const std::vector<int32_t>& values) {
+  Array array;
+  array.element_type = ValueType::i32;
+  array.signed_values.assign(values.begin(), values.end());
+  add(key, {ValueType::array, std::move(array)});
+}
+
+void Writer::add_f32s(std::string_view key, const std::vector<float>& values) {
+  Array array;
+  array.element_type = ValueType::f32;
+  array.float_values.assign(values.begin(), values.end());
+  add(key, {ValueType::array, std::move(array)});
+}
+
+void Writer::add_tensor(std::string_view name, DType type, const std::vector<uint64_t>& dims,
+                        std::vector<std::byte> bytes) {
+  OCTAVO_CHECK(names_.insert(fmt::format("tensor {}", name)).second, "tensor '{}' twice", name);
+  OCTAVO_CHECK(!dims.empty() && dims.size() <= 4, "tensor '{}'", name);
+  append_string(tensors_, name);
+  append_number(tensors_, static_cast<uint32_t>(dims.size()));
+  uint64_t elements = 1;
+  for (const uint64_t dim : dims) {
+    append_number(tensors_, dim);
+    elements *= dim;
+  }
+  OCTAVO_CHECK(dims[0] % info(type).block_elements == 0, "tensor '{}'", name);
+  OCTAVO_CHECK(bytes.size() == row_bytes(type, elements), "tensor '{}'", name);
+  append_number(tensors_, info(type).gguf_id);
+  append_number(tensors_, data_bytes_);
+  data_bytes_ += bytes.size() + padding_bytes(bytes.size());
+  data_.push_back(std::move(bytes));
+}
+
+size_t Writer::padding_bytes(size_t position) const {
+  return (alignment_bytes_ - position % alignment_bytes_) % alignment_bytes_;
+}
+
+std::string Writer::header() const {
+  std::string out = "GGUF";
+  append_number(out, uint32_t{3});
+  append_number(out, static_cast<uint64_t>(data_.size()));
+  append_number(out, key_count_);
+  out += keys_;
+  out += tensors_;
+  out.append(padding_bytes(out.size()), '\0');
+  return out;
+}
+
+std::vector<std::byte> Writer::bytes() const {
+  const std::string head = header();
+  std::vector<std::byte> out;
+  out.reserve(head.size() + data_bytes_);
+  for (const char c : head) out.push_back(static_cast<std::byte>(c));
+  for (const std::vector<std::byte>& data : data_) {
+    out.insert(out.end(), data.begin(), data.end());
+    out.resize(out.size() + padding_bytes(data.size()));
+  }
+  return out;
+}
+
+Result<void> Writer::write(const std::string& path) const {
+  const auto failed = [&path] {
+    return io_error("{}: {}", path, std::generic_category().message(errno));
+  };
+  const auto close_file = [](std::FILE* file) { std::fclose(file); };
+  std::unique_ptr<std::FILE, decltype(close_file)> file(std::fopen(path.c_str(), "wb"), close_file);
+  if (file == nullptr) return failed();
+  const std::string head = header();
+  bool written = std::fwrite(head.data(), 1, head.size(), file.get()) == head.size();
+  for (const std::vector<std::byte>& data : data_) {
+    const std::string padding(padding_bytes(data.size()), '\0');
+    written = written && std::fwrite(data.data(), 1, data.size(), file.get()) == data.size() &&
+              std::fwrite(padding.data(), 1, padding.size(), file.get()) == padding.size();
+  }
+  if (!written || std::fflush(file.get()) != 0) return failed();
+  return {};
+}
+
+}  // namespace octavo::gguf
