@@ -1,0 +1,71 @@
+// Every setting of the engine: one list, from which flags, help text, JSON and the manual are made.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace octavo {
+
+struct EngineConfig {
+  std::string model_path;
+
+  std::string device = "cpu";
+  std::string instruction_set;  // empty: the best this machine has
+  int64_t threads = 0;          // 0: one per processor
+  int64_t context_length = 0;   // 0: the model's own
+  std::string kv_dtype = "f16";
+  int64_t kv_memory_bytes = 0;  // 0: enough for 8 full contexts, at most half of the memory
+  int64_t block_size = 16;
+  int64_t batch_tokens = 512;
+  int64_t max_sequences = 256;
+  int64_t max_queued = 1024;
+  bool prefix_cache = true;
+  int64_t kv_idle_seconds = 60;
+};
+
+// What one setting is. `minimum` and `maximum` bound the numeric ones.
+struct ConfigField {
+  const char* name;  // as a flag without the dashes
+  const char* help;
+  int64_t minimum = 0;
+  int64_t maximum = 0;
+};
+
+// Calls visitor(ConfigField, member) for each setting that a user can give, in the order of the
+// manual. `Config` is EngineConfig or const EngineConfig.
+template <class Config, class Visitor>
+void visit_config(Config& config, Visitor&& visitor) {
+  visitor(ConfigField{"device", "Where to run: cpu."}, config.device);
+  visitor(ConfigField{"threads", "Threads that compute; 0: one per processor.", 0, 1024},
+          config.threads);
+  visitor(
+      ConfigField{"context", "Longest prompt and answer together, in tokens; 0: the model's own.",
+                  0, int64_t{1} << 28},
+      config.context_length);
+  visitor(ConfigField{"kv-dtype", "Type of cached keys and values: f16 or f32."}, config.kv_dtype);
+  visitor(
+      ConfigField{
+          "kv-memory",
+          "Limit of the KV cache in bytes (K, M, G, KiB, MiB, GiB understood); 0: enough for "
+          "8 full contexts, at most half of the machine's memory. Memory is taken as it is "
+          "used.",
+          0, int64_t{1} << 50},
+      config.kv_memory_bytes);
+  visitor(ConfigField{"block-size", "Tokens per KV block: 16, 32, 64, 128 or 256.", 16, 256},
+          config.block_size);
+  visitor(ConfigField{"batch-tokens",
+                      "Most tokens computed in one step, prompts and answers together.", 1, 65536},
+          config.batch_tokens);
+  visitor(ConfigField{"max-sequences", "Most outputs that run at once.", 1, 65536},
+          config.max_sequences);
+  visitor(ConfigField{"max-queued", "Most requests that wait; more are refused.", 1, 10'000'000},
+          config.max_queued);
+  visitor(ConfigField{"prefix-cache", "Reuse the keys and values of prompts that begin alike."},
+          config.prefix_cache);
+  visitor(
+      ConfigField{"kv-idle-seconds",
+                  "Give the memory of cached blocks back after this many idle seconds.", 0, 86400},
+      config.kv_idle_seconds);
+}
+
+}  // namespace octavo

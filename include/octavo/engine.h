@@ -1,0 +1,125 @@
+// The engine: one GGUF model, many requests at once.
+//
+//   auto engine = octavo::Engine::create(config);          // loads the model, starts the loop
+//   thread auto stream = (*engine)->submit(request);              // returns at once while (auto
+//   event = (*stream)->next()) { ... }         // text as it is generated
+//
+// Thread safety: every method of Engine may be called from any thread. A Stream belongs to one
+// reader at a time. Ownership: a Stream stays valid after its Engine is gone (it then ends).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "octavo/config.h"
+#include "octavo/result.h"
+#include "octavo/sampling.h"
+
+namespace octavo {
+
+struct ChatMessage {
+  std::string role;  // "system", "user", "assistant", or what the model's template knows
+  std::string content;
+};
+
+struct Request {
+  std::vector<int32_t>
+      prompt;  // token ids; Engine::tokenize and Engine::apply_chat_template make them
+  SamplingParams sampling;
+  int32_t outputs = 1;   // independent continuations of the one prompt, 1 to 128
+  int32_t priority = 0;  // lower is served first; equal priorities first come, first served
+  // Log probabilities of the prompt's own tokens (all but the first); nothing is generated, and no
+  // cached prefix is used.
+  bool score_prompt = false;
+};
+
+enum class FinishReason {
+  none,       // not finished
+  stop,       // an end-of-generation token, a stop token or a stop string
+  length,     // max_tokens or the context's end
+  cancelled,  // by its Stream, or because the engine went down
+};
+
+// One generated token with its log probabilities, when the request asked for them.
+struct TokenInfo {
+  int32_t token = 0;
+  float logprob = 0.0F;
+  std::vector<TokenLogprob> top;
+};
+
+// What is new in one output since the last event of that output. A slow reader gets fewer, longer
+// ones.
+struct Event {
+  int32_t output = 0;             // 0 to outputs - 1
+  std::string text;               // whole UTF-8 characters
+  std::vector<TokenInfo> tokens;  // the tokens generated; for score_prompt, the prompt's own
+  FinishReason finish = FinishReason::none;  // other than none: the last event of this output
+};
+
+class Stream {
+ public:
+  virtual ~Stream() = default;  // cancels what still runs
+  // Waits for the next event; nothing when every output has finished.
+  virtual std::optional<Event> next() = 0;
+  // Stops the request within a step; its outputs end with FinishReason::cancelled. May be called
+  // from any thread, any number of times.
+  virtual void cancel() = 0;
+};
+
+struct ModelInfo {
+  std::string path;
+  std::string name;  // general.name, or the file's name
+  std::string architecture;
+  std::string backend;  // for people: "cpu (avx512, 2 threads)"
+  int32_t vocabulary = 0;
+  int32_t context_length = 0;  // the limit in force: prompt and generated tokens together
+  bool has_chat_template = false;
+};
+
+// A snapshot of what the engine is doing.
+struct EngineStats {
+  int64_t waiting = 0;  // requests that have not started
+  int64_t running = 0;  // sequences in the batch
+  int64_t blocks_total = 0;
+  int64_t blocks_in_use = 0;
+  int64_t blocks_cached = 0;
+  int64_t blocks_uncommitted = 0;  // not backed by memory
+  int64_t block_bytes = 0;
+  int64_t prompt_tokens = 0;      // since start: of prompts computed
+  int64_t generated_tokens = 0;   // since start
+  int64_t prefix_hit_tokens = 0;  // since start: prompt tokens found in the cache
+  int64_t preemptions = 0;
+  int64_t steps = 0;
+};
+
+struct TokenizeOptions {
+  bool add_special = true;     // BOS and EOS as the model's metadata say
+  bool parse_special = false;  // special tokens written out in the text become single ids
+};
+
+class Engine {
+ public:
+  // Loads the model and starts the loop thread. Errors are one line that names the file or field.
+  static Result<std::unique_ptr<Engine>> create(const EngineConfig& config);
+  virtual ~Engine() = default;  // cancels what runs and joins the loop thread
+
+  // Refuses with invalid_input (a bad parameter, a context that is too long, ids outside the
+  // vocabulary) or resource (the queue is full); otherwise the request runs.
+  virtual Result<std::unique_ptr<Stream>> submit(Request request) = 0;
+
+  virtual std::vector<int32_t> tokenize(std::string_view text,
+                                        const TokenizeOptions& options) const = 0;
+  virtual std::string detokenize(const std::vector<int32_t>& tokens) const = 0;
+  // The prompt for a conversation, by the model's own template (ChatML when it has none).
+  virtual Result<std::vector<int32_t>> apply_chat_template(
+      const std::vector<ChatMessage>& messages, bool add_generation_prompt = true) const = 0;
+
+  virtual const ModelInfo& model() const = 0;
+  virtual EngineStats stats() const = 0;
+};
+
+}  // namespace octavo
