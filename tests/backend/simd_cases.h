@@ -1,4 +1,6 @@
 // Inputs for the operations of the vector layer: random ones with special values among them.
+// Deterministic for a seed, on every machine: no expression draws two numbers, since their order
+// would be the compiler's.
 #pragma once
 
 #include <cmath>
@@ -26,9 +28,10 @@ inline float any_float(std::mt19937_64& random, int range) {
                                 std::numeric_limits<float>::denorm_min(),
                                 -std::numeric_limits<float>::max()};
   if (random() % 8 == 0) return kSpecial[random() % std::size(kSpecial)];
-  const auto mantissa = static_cast<float>(static_cast<double>(random() >> 40) * 0x1p-24);
+  const auto mantissa = 1 + static_cast<float>(static_cast<double>(random() >> 41) * 0x1p-23);
   const int exponent = static_cast<int>(random() % static_cast<uint64_t>(2 * range)) - range;
-  return std::ldexp((random() & 1) != 0 ? 1 + mantissa : -1 - mantissa, exponent);
+  const float sign = (random() & 1) != 0 ? 1.0f : -1.0f;
+  return std::ldexp(sign * mantissa, exponent);
 }
 
 inline SimdInput random_simd_input(std::mt19937_64& random) {
@@ -39,12 +42,11 @@ inline SimdInput random_simd_input(std::mt19937_64& random) {
     in.b[i] = any_float(random, range);
     if (in.b[i] == 0.0f && in.a[i] == 0.0f) in.b[i] = 1.0f;  // 0 / 0
     in.c[i] = any_float(random, range);
-    in.small[i] =
-        std::ldexp(any_float(random, 1) > 0 ? 1.25f : -1.75f, static_cast<int>(random() % 30));
+    in.small[i] = std::ldexp(random() % 2 == 0 ? 1.25f : -1.75f, i + 12);
     if (random() % 4 == 0) in.small[i] = static_cast<float>(random() % 100) * 0.5f;  // ties
     in.power[i] = static_cast<float>(static_cast<int>(random() % 501) - 250);
-    in.factor[i] = std::ldexp(1 + static_cast<float>(random() % 65536) * 0x1p-16f,
-                              static_cast<int>(random() % 4) - 2);
+    const float fraction = static_cast<float>(random() % 65536) * 0x1p-16f;
+    in.factor[i] = std::ldexp(1 + fraction, static_cast<int>(random() % 4) - 2);
     in.half[i] = static_cast<uint16_t>(random());
     const bool nan =
         std::isnan(float_from_f16(in.half[i])) || std::isnan(float_from_bf16(in.half[i]));
@@ -55,12 +57,13 @@ inline SimdInput random_simd_input(std::mt19937_64& random) {
     in.table[i] = static_cast<uint8_t>(random());
   }
   for (int i = 0; i < 64; ++i) {
-    in.weights[i] = static_cast<uint8_t>(random() % 4 == 0 ? 0x7F + random() % 2 : random());
+    in.weights[i] = static_cast<uint8_t>(random());
+    if (i % 4 == 0) in.weights[i] = i % 8 == 0 ? 0x7F : 0x80;  // the extremes of a byte
     in.indices[i] = static_cast<uint8_t>(random() % 16);
   }
   for (int8_t& value : in.four) {
-    const int magnitude = random() % 2 == 0 ? 127 : static_cast<int>(random() % 128);
-    value = static_cast<int8_t>(random() % 2 == 0 ? magnitude : -magnitude);
+    value = static_cast<int8_t>(static_cast<int>(random() % 255) - 127);
+    if (random() % 4 == 0) value = value < 0 ? -127 : 127;
   }
   in.n = static_cast<int>(random() % 17);
   return in;
