@@ -33,6 +33,8 @@ struct PoolCounts {
   int32_t in_use = 0;
   int32_t held = 0;    // of those in use: without owners, waiting for a step in flight
   int32_t shared = 0;  // of those in use: with two owners or more
+
+  friend bool operator==(const PoolCounts&, const PoolCounts&) = default;
 };
 
 class BlockPool {
@@ -60,6 +62,7 @@ class BlockPool {
   void set_content(BlockId block, bool has_content);
 
   int32_t owners(BlockId block) const { return record(block).owners; }
+  bool is_cached(BlockId block) const { return record(block).state == State::cached; }
   bool has_content(BlockId block) const { return record(block).has_content; }
   BlockId oldest_cached() const;  // kNoBlock when none is
 
@@ -69,7 +72,7 @@ class BlockPool {
   // Makes every extent whose blocks are all free uncommitted again; their memory may be given back.
   std::vector<ExtentId> release_empty_extents();
 
-  PoolCounts counts() const;
+  const PoolCounts& counts() const { return counts_; }
 
   // The first breach found in counts, lists and states; nothing when all is well.
   std::optional<std::string> check_integrity() const;

@@ -8,7 +8,6 @@
 // Steps end in the order in which they began.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -47,7 +46,7 @@ class KvCache {
   explicit KvCache(KvConfig config);
 
   const KvConfig& config() const { return config_; }
-  PoolCounts counts() const { return pool_.counts(); }
+  const PoolCounts& counts() const { return pool_.counts(); }
   int32_t available() const { return pool_.available(); }
   int64_t evictions() const { return evictions_; }
   int64_t copies() const { return copies_; }
@@ -97,6 +96,8 @@ class KvCache {
 
  private:
   int32_t block_size() const { return config_.block_size; }
+  template <class Visit>
+  void visit_match(const PrefixMatch& match, Visit visit) const;
   BlockId take();
   void drop_owner(BlockId block);
 

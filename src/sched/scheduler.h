@@ -20,7 +20,6 @@
 
 #include <array>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <set>
@@ -104,31 +103,32 @@ class Scheduler {
     }
   };
 
+  Result<void> check_request(const RequestSpec& spec) const;
   Sequence& create(RequestId request);
   void destroy_if_unused(Sequence& s);
+  void finish(Sequence& s);
+  void enqueue(Sequence& s);
+  void leave_running(Sequence& s);
 
   // Parts of plan().
   void plan_running(Plan& plan);
-  int32_t allowed_tokens(const Sequence& s, bool is_first) const;
-  bool secure_blocks(Plan& plan, Sequence& s, int32_t& count);
+  int32_t secure_blocks(Sequence& s, int32_t count);
+  int32_t affordable(const Sequence& s, int32_t count) const;
+  void preempt_last();
   void add_item(Plan& plan, Sequence& s, int32_t count);
   void add_sample(Plan& plan, Sequence& s);
   void fork_outputs(Plan& plan, Sequence& leader);
   void admit_waiting(Plan& plan);
+  int64_t prompt_blocks(const Sequence& s, const PrefixMatch& match) const;
   bool has_room(const Sequence& s, const PrefixMatch& match) const;
   void admit(Plan& plan, Sequence& s, const PrefixMatch& match);
-  void preempt_last();
-
-  // Waiting for another sequence's prefix.
-  void park(Sequence& s, Sequence& writer, int32_t matched_blocks);
+  bool park(Sequence& s, Sequence& writer);
   void wake_readers(Sequence& writer, int32_t computed);
-  void update_claim(Sequence& s);
 
-  // Parts of commit() and cancel().
+  // Part of commit().
   void accept(Sequence& s, const PlanItem& item, const SampleResult& result, uint64_t step);
-  void finish(Sequence& s);
-  void leave_running(Sequence& s);
-  void enqueue(Sequence& s);
+
+  std::optional<std::string> check_sequence(const Sequence& s) const;
 
   SchedulerLimits limits_;
   KvCache kv_;

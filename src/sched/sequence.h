@@ -41,6 +41,9 @@ class Sequence {
   // Finished or cancelled, and kept only because a plan that is not committed names it. Its samples
   // are to be thrown away.
   bool over() const { return state_ == State::over; }
+  // False for samples that commit() will ignore: the sequence is over, or it was truncated after
+  // the step was planned.
+  bool wants_results_of(uint64_t step) const { return !over() && step >= wanted_from_step_; }
 
  private:
   friend class Scheduler;
