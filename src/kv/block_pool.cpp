@@ -1,6 +1,6 @@
 #include "kv/block_pool.h"
 
-#include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "base/check.h"

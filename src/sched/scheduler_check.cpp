@@ -1,4 +1,6 @@
 // Scheduler::check_integrity(): what must hold between any two calls.
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "sched/scheduler.h"
