@@ -26,7 +26,8 @@ SampledToken sample(const std::vector<float>& logits, const SamplingParams& para
 }
 
 // How often each token is drawn over many positions.
-std::map<int32_t, double> frequencies(const std::vector<float>& logits, const SamplingParams& params) {
+std::map<int32_t, double> frequencies(const std::vector<float>& logits,
+                                      const SamplingParams& params) {
   std::map<int32_t, double> counts;
   constexpr uint32_t kDraws = 20'000;
   for (uint32_t i = 0; i < kDraws; ++i) counts[sample(logits, params, i).token] += 1.0 / kDraws;
@@ -87,7 +88,8 @@ TEST(Sampler, FollowsTheSoftmaxAtEachTemperature) {
 
 TEST(Sampler, FiltersKeepWhatTheyShould) {
   // Probabilities 0.5, 0.25, 0.15, 0.1.
-  const std::vector<float> logits = {std::log(0.15F), std::log(0.5F), std::log(0.1F), std::log(0.25F)};
+  const std::vector<float> logits = {std::log(0.15F), std::log(0.5F), std::log(0.1F),
+                                     std::log(0.25F)};
   const auto kept = [&](const SamplingParams& params) {
     std::vector<int32_t> tokens;
     for (const auto& [token, share] : frequencies(logits, params)) tokens.push_back(token);
