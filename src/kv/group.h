@@ -6,13 +6,12 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "base/block.h"
+
 namespace octavo {
 
 using TokenId = int32_t;
-using BlockId = int32_t;   // 0 .. max_blocks - 1
 using ExtentId = int32_t;  // extent e holds the blocks [e * extent_blocks, (e + 1) * extent_blocks)
-
-inline constexpr BlockId kNoBlock = -1;
 
 // Layers that share one block table: they have the same window and the same bytes per token. Blocks
 // of all groups have equal bytes, so that one pool serves every group.
@@ -24,12 +23,5 @@ struct GroupSpec {
 constexpr int32_t first_visible(const GroupSpec& group, int32_t position) {
   return group.window == 0 ? 0 : std::max(0, position - group.window + 1);
 }
-
-// A block to copy before the step, so that its new owner may write into the copy.
-struct BlockCopy {
-  int32_t group = 0;
-  BlockId from = kNoBlock;
-  BlockId to = kNoBlock;
-};
 
 }  // namespace octavo

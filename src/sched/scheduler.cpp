@@ -16,7 +16,7 @@ Scheduler::Scheduler(KvConfig kv, SchedulerLimits limits) : limits_(limits), kv_
 
 // ---- submit and cancel
 
-Result<void> Scheduler::check_request(const RequestSpec& spec) const {
+Result<void> Scheduler::check(const RequestSpec& spec) const {
   const auto prompt = static_cast<int64_t>(spec.prompt.size());
   if (prompt == 0) return invalid_input("the prompt has no tokens");
   if (spec.max_new_tokens < 1) {
@@ -40,15 +40,15 @@ Result<void> Scheduler::check_request(const RequestSpec& spec) const {
     return invalid_input("{} prompt tokens and {} new tokens need {} KV blocks, the pool has {}",
                          prompt, spec.max_new_tokens, blocks, kv_.config().max_blocks);
   }
-  if (queued_requests_ >= limits_.max_queued_requests) {
-    return resource_error("{} requests are queued, no more than {} may be", queued_requests_,
-                          limits_.max_queued_requests);
-  }
   return {};
 }
 
 Result<RequestId> Scheduler::submit(RequestSpec spec) {
-  OCTAVO_TRY(check_request(spec));
+  OCTAVO_TRY(check(spec));
+  if (queued_requests_ >= limits_.max_queued_requests) {
+    return resource_error("{} requests are queued, no more than {} may be", queued_requests_,
+                          limits_.max_queued_requests);
+  }
   Sequence& s = create(next_request_++);
   s.priority_ = spec.priority;
   s.prompt_length_ = static_cast<int32_t>(spec.prompt.size());

@@ -62,9 +62,13 @@ class Scheduler {
  public:
   Scheduler(KvConfig kv, SchedulerLimits limits);
 
-  // Queues a request. invalid_input: an empty prompt, a number out of range, a context that is too
-  // long, a request that could not run even with the whole pool to itself; resource: the queue is
-  // full. The error says the numbers. Ids ascend in order of arrival.
+  // Whether a request can ever run. invalid_input: an empty prompt, a number out of range, a context
+  // that is too long, a request that could not run even with the whole pool to itself. The error says
+  // the numbers. Reads nothing that changes: any thread may call it at any time.
+  Result<void> check(const RequestSpec& spec) const;
+
+  // Queues a request. The errors of check(); resource: the queue is full. Ids ascend in order of
+  // arrival.
   Result<RequestId> submit(RequestSpec spec);
 
   // Ends all sequences of a request at once. Unknown and finished requests are ignored.
@@ -103,7 +107,6 @@ class Scheduler {
     }
   };
 
-  Result<void> check_request(const RequestSpec& spec) const;
   Sequence& create(RequestId request);
   void destroy_if_unused(Sequence& s);
   void finish(Sequence& s);
