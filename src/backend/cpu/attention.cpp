@@ -67,9 +67,7 @@ class Attention {
         task.kv_head * heads_per_kv_head_ + (task.first_pair + pair) % heads_per_kv_head_;
     return int64_t{head} * shape_.head_dim;
   }
-  int32_t position_of(int32_t row) const {
-    return call_.batch.positions[static_cast<size_t>(row)];
-  }
+  int32_t position_of(int32_t row) const { return call_.batch.positions[static_cast<size_t>(row)]; }
   // The first position that a row at `position` sees.
   int32_t first_seen(int32_t position) const {
     return window_ > 0 ? std::max(0, position - window_ + 1) : 0;
@@ -198,6 +196,7 @@ void run_attention(const AttentionCall& call, const Kernels& kernels, ThreadPool
   int64_t total_cost = 0;
   for (const Task& task : tasks) total_cost += task.cost();
 
+  const ScratchScope scope(scratch);
   // A task that alone is a large share of the step would leave other threads idle at the end.
   std::vector<const Task*> whole;
   std::vector<SplitSegment> split;

@@ -9,8 +9,8 @@
 #include "backend/cpu/attention.h"
 #include "backend/cpu/cpu_kv_store.h"
 #include "backend/cpu/cpu_weight.h"
-#include "backend/cpu/linear_run.h"
 #include "backend/cpu/parallel.h"
+#include "backend/cpu/projections.h"
 #include "base/check.h"
 #include "base/error.h"
 #include "gguf/dequantize.h"
@@ -48,7 +48,8 @@ void check_batch(const Batch& batch) {
     const auto first = static_cast<size_t>(batch.q_starts[sequence]);
     const auto last = static_cast<size_t>(batch.q_starts[sequence + 1]);
     for (size_t row = first; row < last; ++row) {
-      const int64_t expected = int64_t{batch.kv_lengths[sequence]} - static_cast<int64_t>(last - row);
+      const int64_t expected =
+          int64_t{batch.kv_lengths[sequence]} - static_cast<int64_t>(last - row);
       OCTAVO_CHECK(batch.positions[row] == expected && expected >= 0,
                    "row {} of sequence {} is at position {}, not {}", row, sequence,
                    batch.positions[row], expected);
@@ -74,8 +75,7 @@ Result<std::unique_ptr<CpuBackend>> CpuBackend::create(const CpuOptions& options
   if (options.threads < 1 || options.threads > kMaxThreads) {
     return invalid_input("threads: {} is not between 1 and {}", options.threads, kMaxThreads);
   }
-  const Kernels* kernels =
-      options.isa.empty() ? &best_kernels() : find_kernels(options.isa);
+  const Kernels* kernels = options.isa.empty() ? &best_kernels() : find_kernels(options.isa);
   if (kernels == nullptr) {
     std::string names;
     for (const Kernels* available : available_kernels()) {
@@ -168,7 +168,7 @@ void CpuBackend::norm(Tensor out, Tensor x, const Weight& weight, float epsilon)
 }
 
 void CpuBackend::linear(Tensor x, std::span<const Projection> projections, const Batch& /*batch*/) {
-  run_linear(x, projections, kernels_, pool_, scratch_);
+  run_projections(x, projections, kernels_, pool_, scratch_);
 }
 
 void CpuBackend::add(Tensor x, Tensor y) {
@@ -180,8 +180,7 @@ void CpuBackend::add(Tensor x, Tensor y) {
 
 void CpuBackend::gate(Tensor gate, Tensor up, Activation activation) {
   check_same_shape(gate, up);
-  const auto kernel =
-      activation == Activation::silu ? kernels_.silu_gate : kernels_.gelu_tanh_gate;
+  const auto kernel = activation == Activation::silu ? kernels_.silu_gate : kernels_.gelu_tanh_gate;
   for_ranges(pool_, gate.elements(), kTaskElements, [&](int64_t first, int64_t last) {
     kernel(gate.data + first, up.data + first, last - first);
   });

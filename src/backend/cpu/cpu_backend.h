@@ -65,8 +65,8 @@ class CpuBackend final : public Backend {
   const Kernels& kernels_;
   ScratchArena scratch_;
   RopeCache rope_cache_;
-  std::vector<int32_t> step_tokens_;            // the batch's tokens, ~r replaced by what r sampled
-  std::vector<int32_t> sampled_;                // what the step's rows sampled, for the next step
+  std::vector<int32_t> step_tokens_;  // the batch's tokens, ~r replaced by what r sampled
+  std::vector<int32_t> sampled_;      // what the step's rows sampled, for the next step
   std::vector<SamplerScratch> sampler_scratch_;  // one per thread
 };
 

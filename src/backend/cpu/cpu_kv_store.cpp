@@ -38,8 +38,7 @@ Result<void> check_shape(const KvShape& shape, int64_t block_count) {
     return unsupported("KV cache: {} layers per block, not between 1 and {}",
                        shape.layers_per_block, kMaxLayers);
   }
-  if (block_count < 1 ||
-      block_count > std::numeric_limits<int32_t>::max() / shape.block_size ||
+  if (block_count < 1 || block_count > std::numeric_limits<int32_t>::max() / shape.block_size ||
       block_count > std::numeric_limits<int64_t>::max() / shape.block_bytes()) {
     return invalid_input("KV cache: {} blocks of {} bytes cannot be addressed", block_count,
                          shape.block_bytes());

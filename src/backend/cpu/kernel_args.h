@@ -1,4 +1,5 @@
-// What the attention and position kernels take: plain structs, filled by attention.cpp and rope.cpp.
+// What the attention and position kernels take: plain structs, filled by attention.cpp and
+// rope.cpp.
 //
 // No functions here, because every instruction set's translation unit includes this file (see
 // simd.h).
@@ -17,9 +18,9 @@ inline constexpr int kSegmentTiles = 16;    // tiles of 16 keys in a segment
 struct AttentionSegment {
   int32_t pairs;
   int32_t head_dim;
-  float scale;     // multiplies q·k
-  float soft_cap;  // 0: none
-  bool half;       // K and V are f16, otherwise f32
+  float scale;                            // multiplies q·k
+  float soft_cap;                         // 0: none
+  bool half;                              // K and V are f16, otherwise f32
   const float* queries[kAttentionPairs];  // [head_dim] each
   // The keys a pair sees: [first, last) within the segment; none when first >= last.
   int32_t first[kAttentionPairs];

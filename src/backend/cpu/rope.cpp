@@ -63,9 +63,10 @@ void rotate_and_store(const StoreCall& call, const RopeAngles& angles, const Ker
       StoredRow stored;
       stored.key = call.k.row(row);
       stored.value = call.v.row(row);
-      stored.key_slot =
-          head + (offset / kKeyTile * kKeyTile * shape.head_dim + offset % kKeyTile) * element_bytes;
-      stored.value_slot = head + call.store.value_offset() + offset * shape.head_dim * element_bytes;
+      stored.key_slot = head + (offset / kKeyTile * kKeyTile * shape.head_dim + offset % kKeyTile) *
+                                   element_bytes;
+      stored.value_slot =
+          head + call.store.value_offset() + offset * shape.head_dim * element_bytes;
       stored.head_bytes = call.store.head_bytes();
       stored.kv_heads = shape.kv_heads;
       stored.head_dim = shape.head_dim;

@@ -24,30 +24,35 @@ ScratchArena::~ScratchArena() {
 
 std::byte* ScratchArena::take(size_t bytes) {
   bytes = round_up(bytes, kAlignment);
-  if (chunks_.empty() || chunks_.back().bytes - used_in_last_ < bytes) {
-    // Each chunk is as large as all before it, so that a step needs few of them.
-    add_chunk(std::max(bytes, mapped_bytes()));
+  while (mark_.chunk < chunks_.size() && chunks_[mark_.chunk].bytes - mark_.used < bytes) {
+    mark_ = {mark_.chunk + 1, 0};
   }
-  std::byte* start = chunks_.back().data + used_in_last_;
-  used_in_last_ += bytes;
+  // A new chunk is as large as all before it, so that a step needs few of them.
+  if (mark_.chunk == chunks_.size()) add_chunk(std::max(bytes, mapped_bytes()));
+  std::byte* start = chunks_[mark_.chunk].data + mark_.used;
+  mark_.used += bytes;
+  step_use_ = std::max(step_use_, bytes_before(mark_.chunk) + mark_.used);
   return start;
 }
 
 void ScratchArena::reset() {
-  const size_t used = used_in_full_ + used_in_last_;
-  recent_use_ = std::max(used, recent_use_ - recent_use_ / 8);
+  recent_use_ = std::max(step_use_, recent_use_ - recent_use_ / 8);
   const bool far_too_large = mapped_bytes() > 4 * recent_use_ + kSmallestChunk;
   if (chunks_.size() > 1 || far_too_large) {
     unmap_all();
     if (recent_use_ > 0) add_chunk(recent_use_);
   }
-  used_in_last_ = 0;
-  used_in_full_ = 0;
+  mark_ = {};
+  step_use_ = 0;
 }
 
 size_t ScratchArena::mapped_bytes() const {
+  return bytes_before(chunks_.size());
+}
+
+size_t ScratchArena::bytes_before(size_t chunk) const {
   size_t total = 0;
-  for (const Chunk& chunk : chunks_) total += chunk.bytes;
+  for (size_t i = 0; i < chunk; ++i) total += chunks_[i].bytes;
   return total;
 }
 
@@ -56,8 +61,6 @@ void ScratchArena::add_chunk(size_t bytes) {
   // Mapped rather than allocated: giving it back then really shrinks the process.
   void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED) throw std::bad_alloc();
-  used_in_full_ += used_in_last_;
-  used_in_last_ = 0;
   chunks_.push_back({static_cast<std::byte*>(data), bytes});
 }
 

@@ -1,8 +1,10 @@
-// Memory for the activations of one step: taken by moving a pointer, given back all at once.
+// Memory for the activations of one step: taken by moving a pointer, given back all at once, or
+// earlier in the reverse order of taking (ScratchScope).
 //
-// Ownership: the arena owns the chunks it mapped; what take() gave is valid until the next reset().
-// What stays mapped between steps follows the recent use: after a long prompt the memory goes back
-// to the system while short steps run. Thread safety: one thread (the engine's).
+// Ownership: the arena owns the chunks it mapped; what take() gave is valid until the next reset()
+// or the end of the scope it was taken in. What stays mapped between steps follows the recent use:
+// after a long prompt the memory goes back to the system while short steps run. Thread safety: one
+// thread (the engine's).
 #pragma once
 
 #include <cstddef>
@@ -27,23 +29,45 @@ class ScratchArena {
     return reinterpret_cast<T*>(take(count * sizeof(T)));
   }
 
+  // Ends the step: everything that was taken is given back.
   void reset();
 
   size_t mapped_bytes() const;
 
  private:
+  friend class ScratchScope;
+
   struct Chunk {
     std::byte* data;
     size_t bytes;
   };
+  // How far the chunks are filled: those before `chunk` wholly, it up to `used`.
+  struct Mark {
+    size_t chunk = 0;
+    size_t used = 0;
+  };
 
   void add_chunk(size_t bytes);
   void unmap_all();
+  size_t bytes_before(size_t chunk) const;
 
-  std::vector<Chunk> chunks_;  // the last one is being filled, the ones before it are full
-  size_t used_in_last_ = 0;
-  size_t used_in_full_ = 0;
-  size_t recent_use_ = 0;  // bytes a step used lately; fades over steps that use less
+  std::vector<Chunk> chunks_;
+  Mark mark_;
+  size_t step_use_ = 0;    // the most that was in use at a time since the last reset
+  size_t recent_use_ = 0;  // the same of recent steps; fades over steps that use less
+};
+
+// Gives back at its end what was taken since its beginning.
+class ScratchScope {
+ public:
+  explicit ScratchScope(ScratchArena& arena) : arena_(arena), mark_(arena.mark_) {}
+  ~ScratchScope() { arena_.mark_ = mark_; }
+  ScratchScope(const ScratchScope&) = delete;
+  ScratchScope& operator=(const ScratchScope&) = delete;
+
+ private:
+  ScratchArena& arena_;
+  ScratchArena::Mark mark_;
 };
 
 }  // namespace octavo::cpu

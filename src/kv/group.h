@@ -1,0 +1,35 @@
+// The small words of the KV cache: ids, what a KV group is, and what a window lets a token see.
+//
+// Plain values; nothing here owns anything.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+namespace octavo {
+
+using TokenId = int32_t;
+using BlockId = int32_t;   // 0 .. max_blocks - 1
+using ExtentId = int32_t;  // extent e holds the blocks [e * extent_blocks, (e + 1) * extent_blocks)
+
+inline constexpr BlockId kNoBlock = -1;
+
+// Layers that share one block table: they have the same window and the same bytes per token. Blocks
+// of all groups have equal bytes, so that one pool serves every group.
+struct GroupSpec {
+  int32_t window = 0;  // 0: global, every earlier position is visible
+};
+
+// The first position that the token at `position` attends to: position - window + 1, or 0.
+constexpr int32_t first_visible(const GroupSpec& group, int32_t position) {
+  return group.window == 0 ? 0 : std::max(0, position - group.window + 1);
+}
+
+// A block to copy before the step, so that its new owner may write into the copy.
+struct BlockCopy {
+  int32_t group = 0;
+  BlockId from = kNoBlock;
+  BlockId to = kNoBlock;
+};
+
+}  // namespace octavo
