@@ -11,8 +11,8 @@
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/cpu_kv_store.h"
+#include "backend/random_values.h"
 #include "base/float16.h"
-#include "random_values.h"
 
 namespace octavo::cpu {
 namespace {
@@ -160,8 +160,8 @@ class Runner {
       }
       const auto append = [&](std::vector<float>& to, const std::vector<float>& from, size_t size) {
         const auto begin = from.begin() + static_cast<int64_t>(static_cast<size_t>(first) * size);
-        to.insert(to.end(), begin, begin + static_cast<int64_t>(rows.count) *
-                                               static_cast<int64_t>(size));
+        to.insert(to.end(), begin,
+                  begin + static_cast<int64_t>(rows.count) * static_cast<int64_t>(size));
       };
       append(q, sequence.q, q_columns);
       append(k, sequence.k, kv_columns);
@@ -189,9 +189,9 @@ class Runner {
     backend_->attention(out, q_rows, kLayer, {shape_.scale(), shape_.soft_cap}, batch, *store_);
     for (size_t i = 0; i < chosen.size(); ++i) {
       const size_t s = chosen[i].sequence;
-      std::copy(out.row(q_starts[i]), out.row(q_starts[i + 1]),
-                outputs_[s].begin() +
-                    static_cast<int64_t>(static_cast<size_t>(done_[s]) * q_columns));
+      std::copy(
+          out.row(q_starts[i]), out.row(q_starts[i + 1]),
+          outputs_[s].begin() + static_cast<int64_t>(static_cast<size_t>(done_[s]) * q_columns));
       done_[s] += chosen[i].count;
     }
     return true;
@@ -286,8 +286,8 @@ void expect_near_reference(const Shape& shape, const Sequence& sequence,
         const size_t at = static_cast<size_t>(position * shape.heads + head) * dim + d;
         ASSERT_LE(std::abs(static_cast<double>(output[at]) - reference.values[d]),
                   reference.bounds[d])
-            << "position " << position << " head " << head << " element " << d << ": "
-            << output[at] << " for " << reference.values[d];
+            << "position " << position << " head " << head << " element " << d << ": " << output[at]
+            << " for " << reference.values[d];
       }
     }
   }

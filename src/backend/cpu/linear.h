@@ -34,7 +34,6 @@ struct PackedView {
   size_t rows = 0;
   size_t columns = 0;
   size_t group_bytes = 0;
-  size_t scales_offset = 0;             // where the scales of a group begin
   const int8_t* value_table = nullptr;  // the 16 values of a code, for types that have a table
   DType type = DType::f32;
 };

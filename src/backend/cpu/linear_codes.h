@@ -11,7 +11,8 @@
 // and a scales struct
 //   kHalves   whether columns 0 to 15 and 16 to 31 have scales of their own
 //   kMinimum  whether value = scale * code - minimum rather than scale * code
-//   read()    the scales of a chunk; `chunk` counts from the row's start
+//   kChunks   chunks of a block, and kBytes of its scales
+//   read()    the scales of a chunk of the block
 #pragma once
 
 #include "backend/cpu/linear.h"
@@ -189,9 +190,11 @@ OCTAVO_INLINE F32x16 negative(F32x16 a) {
 struct ScaleF16 {
   static constexpr bool kHalves = false;
   static constexpr bool kMinimum = false;
-  static OCTAVO_INLINE ChunkScales read(const std::byte* scales, size_t chunk) {
+  static constexpr size_t kChunks = 1;
+  static constexpr size_t kBytes = 32;
+  static OCTAVO_INLINE ChunkScales read(const std::byte* from, size_t) {
     ChunkScales out;
-    out.scale[0] = load_f16_at(scales + 32 * chunk);
+    out.scale[0] = load_f16_at(from);
     return out;
   }
 };
@@ -200,8 +203,9 @@ struct ScaleF16 {
 struct ScaleAndAddendF16 {
   static constexpr bool kHalves = false;
   static constexpr bool kMinimum = true;
-  static OCTAVO_INLINE ChunkScales read(const std::byte* scales, size_t chunk) {
-    const std::byte* from = scales + 64 * chunk;
+  static constexpr size_t kChunks = 1;
+  static constexpr size_t kBytes = 64;
+  static OCTAVO_INLINE ChunkScales read(const std::byte* from, size_t) {
     ChunkScales out;
     out.scale[0] = load_f16_at(from);
     out.negative_minimum[0] = load_f16_at(from + 32);
@@ -213,8 +217,10 @@ struct ScaleAndAddendF16 {
 struct ScaleE8M0 {
   static constexpr bool kHalves = false;
   static constexpr bool kMinimum = false;
-  static OCTAVO_INLINE ChunkScales read(const std::byte* scales, size_t chunk) {
-    const F32x16 exponent = to_f32(load_u8_at(scales + 16 * chunk));
+  static constexpr size_t kChunks = 1;
+  static constexpr size_t kBytes = 16;
+  static OCTAVO_INLINE ChunkScales read(const std::byte* from, size_t) {
+    const F32x16 exponent = to_f32(load_u8_at(from));
     ChunkScales out;
     out.scale[0] = scale_by_power(broadcast(1.0f), sub(exponent, broadcast(128.0f)));
     return out;
@@ -225,10 +231,10 @@ struct ScaleE8M0 {
 struct ScaleSuper32 {
   static constexpr bool kHalves = false;
   static constexpr bool kMinimum = true;
+  static constexpr size_t kChunks = 8;
   static constexpr size_t kBytes = 64 + 2 * 8 * 16;
-  static OCTAVO_INLINE ChunkScales read(const std::byte* scales, size_t chunk) {
-    const std::byte* from = scales + kBytes * (chunk / 8);
-    const std::byte* bytes = from + 64 + 16 * (chunk % 8);
+  static OCTAVO_INLINE ChunkScales read(const std::byte* from, size_t chunk) {
+    const std::byte* bytes = from + 64 + 16 * (chunk);
     ChunkScales out;
     out.scale[0] = mul(load_f16_at(from), to_f32(load_u8_at(bytes)));
     const F32x16 minimum = mul(load_f16_at(from + 32), to_f32(load_u8_at(bytes + 128)));
@@ -241,11 +247,11 @@ struct ScaleSuper32 {
 struct ScaleSuperSigned32 {
   static constexpr bool kHalves = false;
   static constexpr bool kMinimum = false;
+  static constexpr size_t kChunks = 8;
   static constexpr size_t kBytes = 32 + 8 * 16;
-  static OCTAVO_INLINE ChunkScales read(const std::byte* scales, size_t chunk) {
-    const std::byte* from = scales + kBytes * (chunk / 8);
+  static OCTAVO_INLINE ChunkScales read(const std::byte* from, size_t chunk) {
     ChunkScales out;
-    out.scale[0] = mul(load_f16_at(from), to_f32(load_i8_at(from + 32 + 16 * (chunk % 8))));
+    out.scale[0] = mul(load_f16_at(from), to_f32(load_i8_at(from + 32 + 16 * (chunk))));
     return out;
   }
 };
@@ -254,10 +260,10 @@ struct ScaleSuperSigned32 {
 struct ScaleSuperSigned16 {
   static constexpr bool kHalves = true;
   static constexpr bool kMinimum = false;
+  static constexpr size_t kChunks = 8;
   static constexpr size_t kBytes = 32 + 16 * 16;
-  static OCTAVO_INLINE ChunkScales read(const std::byte* scales, size_t chunk) {
-    const std::byte* from = scales + kBytes * (chunk / 8);
-    const std::byte* bytes = from + 32 + 32 * (chunk % 8);
+  static OCTAVO_INLINE ChunkScales read(const std::byte* from, size_t chunk) {
+    const std::byte* bytes = from + 32 + 32 * (chunk);
     const F32x16 d = load_f16_at(from);
     ChunkScales out;
     out.scale[0] = mul(d, to_f32(load_i8_at(bytes)));
@@ -271,14 +277,14 @@ struct ScaleSuperSigned16 {
 struct ScaleSuper16 {
   static constexpr bool kHalves = true;
   static constexpr bool kMinimum = true;
+  static constexpr size_t kChunks = 8;
   static constexpr size_t kBytes = 64 + 16 * 16;
-  static OCTAVO_INLINE ChunkScales read(const std::byte* scales, size_t chunk) {
-    const std::byte* from = scales + kBytes * (chunk / 8);
+  static OCTAVO_INLINE ChunkScales read(const std::byte* from, size_t chunk) {
     const F32x16 d = load_f16_at(from);
     const F32x16 dmin = load_f16_at(from + 32);
     ChunkScales out;
     for (size_t half = 0; half < 2; ++half) {
-      const I32x16 both = load_u8_at(from + 64 + 32 * (chunk % 8) + 16 * half);
+      const I32x16 both = load_u8_at(from + 64 + 32 * (chunk) + 16 * half);
       out.scale[half] = mul(d, to_f32(bit_and(both, broadcast_i32(15))));
       out.negative_minimum[half] = negative(mul(dmin, to_f32(shift_right<4>(both))));
     }

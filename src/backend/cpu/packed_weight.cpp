@@ -288,17 +288,18 @@ void pack_blocks(const PackedView& view, size_t rows, const std::byte* from, std
   const DTypeInfo& type = info(view.type);
   const size_t chunks_per_block = type.block_elements / kChunk;
   const size_t blocks = view.columns / type.block_elements;
-  std::byte* scales = to + view.scales_offset;
   for (size_t b = 0; b < blocks; ++b) {
+    std::byte* scales = to + b * (Format::kScaleBytes + chunks_per_block * kChunkBytes);
+    std::byte* chunks = scales + Format::kScaleBytes;
     for (size_t lane = 0; lane < rows; ++lane) {
       Block block;
       std::memcpy(&block, from + (lane * blocks + b) * sizeof(Block), sizeof(Block));
       for (size_t c = 0; c < chunks_per_block; ++c) {
         Codes codes;
         Format::codes(block, c, codes);
-        put_codes<Format::kBits>(to + (b * chunks_per_block + c) * kChunkBytes, lane, codes);
+        put_codes<Format::kBits>(chunks + c * kChunkBytes, lane, codes);
       }
-      Format::scales(block, lane, scales + b * Format::kScaleBytes);
+      Format::scales(block, lane, scales);
     }
   }
 }
@@ -315,25 +316,24 @@ void pack_floats(const PackedView& view, size_t rows, const std::byte* from, std
 }
 
 struct Packing {
-  size_t code_bytes;   // of a block of 16 rows
-  size_t scale_bytes;  // of a block of 16 rows
+  size_t block_bytes;  // of 16 rows, for a block of columns
   void (*pack)(const PackedView& view, size_t rows, const std::byte* from, std::byte* to);
 };
 
 template <class Format>
 Packing packing_of_blocks(DType type) {
   const size_t code_bytes = info(type).block_elements / kChunk * Format::kBits * 64;
-  return {code_bytes, Format::kScaleBytes, pack_blocks<Format>};
+  return {Format::kScaleBytes + code_bytes, pack_blocks<Format>};
 }
 
 Packing packing(DType type) {
   switch (type) {
     case DType::f32:
-      return {kGroupRows * 4, 0, pack_floats<uint32_t>};
+      return {kGroupRows * 4, pack_floats<uint32_t>};
     case DType::f16:
-      return {kGroupRows * 2, 0, pack_floats<uint16_t>};
+      return {kGroupRows * 2, pack_floats<uint16_t>};
     case DType::bf16:
-      return {kGroupRows * 2, 0, pack_floats<uint16_t>};
+      return {kGroupRows * 2, pack_floats<uint16_t>};
     case DType::q4_0:
       return packing_of_blocks<FormatQ4_0>(type);
     case DType::q4_1:
@@ -398,8 +398,7 @@ Result<PackedWeight> PackedWeight::create(DType type, size_t rows, size_t column
   out.view_.columns = columns;
   out.view_.type = type;
   out.view_.value_table = value_table(type);
-  out.view_.scales_offset = blocks * how.code_bytes;
-  out.view_.group_bytes = round_up(blocks * (how.code_bytes + how.scale_bytes), kCacheLine);
+  out.view_.group_bytes = round_up(blocks * how.block_bytes, kCacheLine);
   // Large weights are read from end to end for every token; huge pages spare the address look-ups.
   const bool large = out.bytes() >= 2 * kHugePage;
   const size_t size = round_up(out.bytes(), large ? kHugePage : kCacheLine);

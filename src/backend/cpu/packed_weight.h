@@ -2,10 +2,11 @@
 // of a GGUF file.
 //
 // Output rows are stored in groups of 16, one for each lane of a vector; the last group is filled
-// up with zero rows. A group is the codes of all its columns, followed by the scales of all its
-// columns, filled up to whole cache lines:
+// up with zero rows, and every group to whole cache lines. A group is one stream, read from end to
+// end: the blocks of its columns in order (32 or 256 columns, as in the file), and in a block first
+// the scales of the 16 rows, then the codes in chunks of 32 columns.
 //
-//   group 0: | chunk 0 | chunk 1 | ... | scales |  group 1: | ...
+//   | scales 0 | chunk 0 | (chunks 1 to 7) | scales 1 | chunk ... | next group
 //
 // Codes. A chunk is 32 columns. "Word j of row r" is the four codes of columns 4j to 4j + 3; a line
 // is 64 bytes, four for each row. So a chunk is, by the bits of a code,
@@ -19,8 +20,8 @@
 // Float types have no chunks: a column is its 16 weights.
 //
 // Scales stay as in the file, side by side for the 16 rows; only the six-bit ones are widened to
-// bytes. Per 32 columns for types with blocks of 32, per 256 for the others; linear_codes.h lists
-// them. Packed bytes exceed the file's by 4 % at the most, apart from the filling.
+// bytes (linear_codes.h lists them). Packed bytes exceed the file's by 4 % at the most, apart from
+// the filling.
 //
 // Owns its memory. pack_group() may run on several threads for different groups; after that the
 // object is immutable.
