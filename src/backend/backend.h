@@ -113,9 +113,10 @@ struct SampleRow {
   const SamplingParams* params = nullptr;
   uint64_t seed = 0;
   uint32_t output_index = 0;
-  uint32_t position = 0;                 // of the token to be drawn
-  std::span<const int32_t> tokens;       // prompt and generated tokens so far, for the penalties
-  int32_t prompt_length = 0;             // how many of `tokens` are the prompt
+  uint32_t position = 0;            // of the token to be drawn
+  std::span<const int32_t> tokens;  // prompt and generated tokens so far, for the penalties
+  int32_t prompt_length = 0;        // how many of `tokens` are the prompt
+  int32_t forced = -1;  // >= 0: take this token instead of drawing one (scoring a given text)
   std::span<const int32_t> banned = {};  // ids that cannot be drawn (min_tokens, ignore_eos)
 };
 

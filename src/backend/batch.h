@@ -9,16 +9,15 @@
 #include <span>
 #include <vector>
 
-namespace octavo {
+#include "base/block.h"
 
-// A table entry whose block was given back because it fell out of the KV group's window.
-inline constexpr int32_t kNoBlock = -1;
+namespace octavo {
 
 // The block tables of one KV group, concatenated (compressed sparse rows).
 struct GroupTables {
   std::span<const int32_t> slots;  // [tokens] block * block_size + offset that the row writes
   std::span<const int32_t> table_starts;  // [sequences + 1] into `blocks`
-  std::span<const int32_t> blocks;  // entry i of a sequence covers positions i*block_size and on
+  std::span<const BlockId> blocks;  // entry i of a sequence covers positions i*block_size and on
 };
 
 // What a step gives for the rows in logits_rows.
@@ -41,13 +40,6 @@ struct Batch {
 
   int32_t token_count() const { return static_cast<int32_t>(tokens.size()); }
   int32_t sequence_count() const { return static_cast<int32_t>(kv_lengths.size()); }
-};
-
-// Copies one block's content to another within the pool (copy-on-write), before the step's first
-// write.
-struct BlockCopy {
-  int32_t from = 0;
-  int32_t to = 0;
 };
 
 }  // namespace octavo

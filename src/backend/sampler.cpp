@@ -216,7 +216,7 @@ SampledToken sample_row(std::span<const float> logits, const SampleRow& row,
       row.params->logprobs >= 0 ? scratch.logits : std::vector<float>();
   adjust_logits(scratch.logits, row, allowed);
   SampledToken out;
-  out.token = choose(row, scratch);
+  out.token = row.forced >= 0 ? row.forced : choose(row, scratch);
   if (row.params->logprobs >= 0) add_logprobs(unmodified, row.params->logprobs, out);
   return out;
 }

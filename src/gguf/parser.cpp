@@ -100,15 +100,17 @@ class Parser {
     return std::string(text);
   }
 
-  // A count of things that take at least `smallest` bytes each.
-  Result<uint64_t> read_count(std::string_view where, size_t smallest, uint64_t limit) {
+  // The number of `things`, which take at least `smallest` bytes each.
+  Result<uint64_t> read_count(std::string_view where, std::string_view things, size_t smallest,
+                              uint64_t limit) {
     OCTAVO_ASSIGN(const uint64_t count, read_number<uint64_t>(where));
     if (count > limit) {
-      return invalid_input("{}: {}: {}, more than the limit of {}", name_, where, count, limit);
+      return invalid_input("{}: {}: {} {}, more than the limit of {}", name_, where, count, things,
+                           limit);
     }
     if (count > left() / smallest) {
-      return invalid_input("{}: {}: {}, more than the {} bytes left of the file can hold", name_,
-                           where, count, left());
+      return invalid_input("{}: {}: {} {}, more than the {} bytes left of the file can hold", name_,
+                           where, count, things, left());
     }
     return count;
   }
@@ -126,9 +128,8 @@ class Parser {
       return unsupported("{}: header: GGUF version {}; versions 2 and 3 are supported", name_,
                          part_.version);
     }
-    OCTAVO_ASSIGN(tensor_count_,
-                  read_count("number of tensors", kSmallestTensorBytes, kMaxTensors));
-    OCTAVO_ASSIGN(key_count_, read_count("number of keys", kSmallestKeyBytes, kMaxKeys));
+    OCTAVO_ASSIGN(tensor_count_, read_count(where, "tensors", kSmallestTensorBytes, kMaxTensors));
+    OCTAVO_ASSIGN(key_count_, read_count(where, "keys", kSmallestKeyBytes, kMaxKeys));
     return {};
   }
 
@@ -209,7 +210,7 @@ class Parser {
 
   template <class T, class Wide>
   Result<void> read_numbers(std::string_view where, std::vector<Wide>& out) {
-    OCTAVO_ASSIGN(const uint64_t count, read_count(where, sizeof(T), kMaxArrayLength));
+    OCTAVO_ASSIGN(const uint64_t count, read_count(where, "elements", sizeof(T), kMaxArrayLength));
     out.resize(count);
     for (Wide& element : out) {
       T number = {};
@@ -221,7 +222,8 @@ class Parser {
   }
 
   Result<void> read_strings(std::string_view where, std::vector<std::string>& out) {
-    OCTAVO_ASSIGN(const uint64_t count, read_count(where, sizeof(uint64_t), kMaxArrayLength));
+    OCTAVO_ASSIGN(const uint64_t count,
+                  read_count(where, "elements", sizeof(uint64_t), kMaxArrayLength));
     out.reserve(count);
     for (uint64_t i = 0; i < count; ++i) {
       OCTAVO_ASSIGN(const std::string_view text, read_string(where));
@@ -234,12 +236,11 @@ class Parser {
     OCTAVO_ASSIGN(const uint32_t type, read_number<uint32_t>(where));
     Array array;
     array.element_type = static_cast<ValueType>(type);
-    const std::string length = fmt::format("{}: length of the array", where);
-    OCTAVO_TRY(read_elements(length, array));
+    OCTAVO_TRY(read_elements(where, array));
     return array;
   }
 
-  Result<void> read_elements(const std::string& where, Array& array) {
+  Result<void> read_elements(std::string_view where, Array& array) {
     switch (array.element_type) {
       case ValueType::u8:
         return read_numbers<uint8_t>(where, array.unsigned_values);

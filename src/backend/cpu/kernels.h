@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "backend/cpu/kernel_args.h"
 #include "backend/cpu/linear.h"
 
 namespace octavo::cpu {
@@ -18,6 +19,24 @@ struct Kernels {
   const char* name;  // "scalar", "avx2", "avx512", "neon"
   void (*quantize_rows)(const QuantizeArgs& args);
   void (*linear)(const LinearArgs& args);
+  // attention_kernels.h
+  void (*attend_segment)(const AttentionSegment& segment, const AttentionState& out);
+  void (*merge_attention)(const AttentionState& into, const AttentionState& next, int32_t pairs);
+  void (*finish_attention)(const AttentionState& state, int32_t pairs, int32_t head_dim,
+                           float* const* out);
+  // norm_kernels.h
+  void (*rms_norm_row)(float* out, const float* x, const float* weight, float epsilon,
+                       int64_t columns);
+  // elementwise_kernels.h
+  void (*add_in_place)(float* x, const float* y, int64_t count);
+  void (*scale_in_place)(float* x, float factor, int64_t count);
+  void (*silu_gate)(float* gate, const float* up, int64_t count);
+  void (*gelu_tanh_gate)(float* gate, const float* up, int64_t count);
+  void (*soft_cap_in_place)(float* x, float cap, int64_t count);
+  // rope_kernels.h
+  void (*rotate_row)(float* row, int32_t heads, int32_t head_dim, const float* cosines,
+                     const float* sines, int32_t pairs, bool interleaved);
+  void (*store_row)(const StoredRow& row);
 };
 
 // The tables that were built in and that this machine can run, best first; never empty, since

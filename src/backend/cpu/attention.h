@@ -1,0 +1,31 @@
+// Attention of a step's query rows over the KV store: how the work is cut into tasks.
+//
+// The arithmetic and its order are attention_kernels.h's. A task is up to kAttentionPairs pairs
+// (query row, head) of one sequence and one key head; it folds its segments in ascending order.
+// Where one task would keep other threads waiting, its segments are computed apart and merged
+// afterwards, in the same order, which gives the same bits.
+#pragma once
+
+#include <cstdint>
+
+#include "backend/backend.h"
+#include "backend/cpu/cpu_kv_store.h"
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/scratch.h"
+#include "base/thread_pool.h"
+
+namespace octavo::cpu {
+
+struct AttentionCall {
+  Tensor out;  // [tokens, heads * head_dim]
+  Tensor q;    // [tokens, heads * head_dim]
+  int32_t layer = 0;
+  AttentionParams params;
+  const Batch& batch;
+  const CpuKvStore& store;
+};
+
+void run_attention(const AttentionCall& call, const Kernels& kernels, ThreadPool& pool,
+                   ScratchArena& scratch);
+
+}  // namespace octavo::cpu

@@ -1,0 +1,20 @@
+// The words that bookkeeping (kv/) and memory (backend/) share about blocks of the KV cache.
+#pragma once
+
+#include <cstdint>
+
+namespace octavo {
+
+using BlockId = int32_t;  // 0 .. blocks in the pool - 1
+
+// A table entry without a block: the positions fell out of the KV group's window.
+inline constexpr BlockId kNoBlock = -1;
+
+// A block to copy before the step, so that its new owner may write into the copy.
+struct BlockCopy {
+  int32_t group = 0;  // KV group whose layers the block holds
+  BlockId from = kNoBlock;
+  BlockId to = kNoBlock;
+};
+
+}  // namespace octavo

@@ -1,0 +1,71 @@
+#include "engine/batch_builder.h"
+
+#include "base/check.h"
+
+namespace octavo {
+
+void BatchBuilder::clear(size_t groups) {
+  tokens_.clear();
+  positions_.clear();
+  q_starts_.assign(1, 0);
+  kv_lengths_.clear();
+  groups_.resize(groups);
+  for (GroupArrays& group : groups_) {
+    group.slots.clear();
+    group.table_starts.assign(1, 0);
+    group.blocks.clear();
+  }
+  logits_rows_.clear();
+  first_logits_rows_.assign(1, 0);
+}
+
+void BatchBuilder::add_item(const PlanItem& item, const Sequence& sequence, int32_t block_size,
+                            bool all_rows) {
+  // This engine commits every plan before it makes the next, so all tokens are known.
+  OCTAVO_CHECK(item.previous_row < 0, "a token of an uncommitted step in a step of its own");
+  const int32_t end = item.first_position + item.q_len;
+  for (int32_t position = item.first_position; position < end; ++position) {
+    if (all_rows || (item.sample_count > 0 && position == end - 1)) {
+      logits_rows_.push_back(static_cast<int32_t>(tokens_.size()));
+    }
+    tokens_.push_back(sequence.tokens()[static_cast<size_t>(position)]);
+    positions_.push_back(position);
+  }
+  first_logits_rows_.push_back(static_cast<int32_t>(logits_rows_.size()));
+  q_starts_.push_back(static_cast<int32_t>(tokens_.size()));
+  kv_lengths_.push_back(end);
+
+  for (size_t g = 0; g < groups_.size(); ++g) {
+    GroupArrays& group = groups_[g];
+    const std::span<const BlockId> table = sequence.table(static_cast<int32_t>(g));
+    for (int32_t position = item.first_position; position < end; ++position) {
+      const BlockId block = table[static_cast<size_t>(position / block_size)];
+      OCTAVO_CHECK(block != kNoBlock, "position {} has no block to write to", position);
+      group.slots.push_back(block * block_size + position % block_size);
+    }
+    group.blocks.insert(group.blocks.end(), table.begin(), table.end());
+    group.table_starts.push_back(static_cast<int32_t>(group.blocks.size()));
+  }
+}
+
+const Batch& BatchBuilder::build(const Plan& plan, const Scheduler& scheduler,
+                                 const WantsAllRows& wants_all_rows) {
+  const KvConfig& kv = scheduler.kv().config();
+  clear(kv.groups.size());
+  for (const PlanItem& item : plan.items) {
+    const Sequence& sequence = scheduler.sequence(item.sequence);
+    add_item(item, sequence, kv.block_size, wants_all_rows(sequence));
+  }
+  batch_ = Batch{};
+  batch_.tokens = tokens_;
+  batch_.positions = positions_;
+  batch_.q_starts = q_starts_;
+  batch_.kv_lengths = kv_lengths_;
+  batch_.logits_rows = logits_rows_;
+  for (const GroupArrays& group : groups_) {
+    batch_.groups.push_back({group.slots, group.table_starts, group.blocks});
+  }
+  return batch_;
+}
+
+}  // namespace octavo

@@ -1,0 +1,97 @@
+// The public Engine over the loop thread: checks what comes in, hands it on, answers what needs no
+// step.
+#include "octavo/engine.h"
+
+#include <atomic>
+#include <ctime>
+
+#include "base/error.h"
+#include "engine/engine_loop.h"
+#include "engine/loaded_model.h"
+#include "engine/request_check.h"
+
+namespace octavo {
+namespace {
+
+class EngineImpl final : public Engine {
+ public:
+  EngineImpl(LoadedModel model, const EngineConfig& config)
+      : model_(std::move(model)),
+        config_(config),
+        mailbox_(std::make_shared<Mailbox>()),
+        loop_(model_, config, mailbox_) {}
+
+  Result<std::unique_ptr<Stream>> submit(Request request) override {
+    OCTAVO_TRY(check_request(request, model_.info));
+    OCTAVO_ASSIGN(OutputRules rules, make_rules(request, model_.info, *model_.tokenizer));
+    RequestSpec spec;
+    spec.max_new_tokens = rules.params.max_tokens;
+    spec.outputs = request.outputs;
+    spec.prompt = std::move(request.prompt);
+    OCTAVO_TRY(loop_.check_fits(spec));
+
+    Submission submission;
+    submission.key = next_key_.fetch_add(1);
+    submission.prompt = std::move(spec.prompt);
+    submission.outputs = request.outputs;
+    submission.priority = request.priority;
+    submission.score_prompt = request.score_prompt;
+    submission.rules = std::make_shared<const OutputRules>(std::move(rules));
+    submission.channel = std::make_shared<RequestChannel>(request.outputs);
+    auto stream = std::make_unique<RequestStream>(submission.key, submission.channel, mailbox_);
+    if (!mailbox_->submit(std::move(submission), config_.max_queued)) {
+      return resource_error("the queue is full: {} requests wait", config_.max_queued);
+    }
+    return std::unique_ptr<Stream>(std::move(stream));
+  }
+
+  std::vector<int32_t> tokenize(std::string_view text,
+                                const TokenizeOptions& options) const override {
+    return model_.tokenizer->encode(
+        text, {.add_special = options.add_special, .parse_special = options.parse_special});
+  }
+
+  std::string detokenize(const std::vector<int32_t>& tokens) const override {
+    return model_.tokenizer->decode(tokens);
+  }
+
+  Result<std::vector<int32_t>> apply_chat_template(const std::vector<ChatMessage>& messages,
+                                                   bool add_generation_prompt) const override {
+    text::ChatTemplateInput input;
+    input.messages = nlohmann::ordered_json::array();
+    for (const ChatMessage& message : messages) {
+      input.messages.push_back({{"role", message.role}, {"content", message.content}});
+    }
+    input.add_generation_prompt = add_generation_prompt;
+    const std::time_t now = std::time(nullptr);
+    localtime_r(&now, &input.date);
+    const auto text_of = [this](std::optional<int32_t> token) {
+      return token ? std::string(model_.tokenizer->token_text(*token)) : std::string();
+    };
+    input.bos_token = text_of(model_.tokenizer->bos());
+    input.eos_token = text_of(model_.tokenizer->eos());
+    OCTAVO_ASSIGN(const std::string prompt, model_.chat_template.render(input));
+    // Most templates write BOS themselves; adding it again would change the model's answer.
+    const bool has_bos = !input.bos_token.empty() && prompt.starts_with(input.bos_token);
+    return model_.tokenizer->encode(prompt, {.add_special = !has_bos, .parse_special = true});
+  }
+
+  const ModelInfo& model() const override { return model_.info; }
+  EngineStats stats() const override { return loop_.stats(); }
+
+ private:
+  LoadedModel model_;
+  const EngineConfig config_;
+  std::shared_ptr<Mailbox> mailbox_;
+  std::atomic<uint64_t> next_key_{1};
+  EngineLoop loop_;  // last: its thread uses everything above
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> Engine::create(const EngineConfig& config) {
+  OCTAVO_ASSIGN(LoadedModel model, load_model(config));
+  return std::unique_ptr<Engine>(std::make_unique<EngineImpl>(std::move(model), config));
+}
+
+}  // namespace octavo

@@ -1,0 +1,243 @@
+#include "engine/engine_loop.h"
+
+#include <algorithm>
+#include <string>
+
+#include "base/check.h"
+
+namespace octavo {
+namespace {
+
+SchedulerLimits limits_of(const LoadedModel& model, const EngineConfig& config) {
+  SchedulerLimits limits;
+  // One more than the context: the token that a scored prompt of full length samples is thrown
+  // away.
+  limits.context_length = model.info.context_length + 1;
+  limits.max_running_sequences = static_cast<int32_t>(config.max_sequences);
+  // The mailbox refuses what is too much before it comes here.
+  limits.max_queued_requests = static_cast<int32_t>(config.max_queued) + 1;
+  return limits;
+}
+
+}  // namespace
+
+EngineLoop::EngineLoop(LoadedModel& model, const EngineConfig& config,
+                       std::shared_ptr<Mailbox> mailbox)
+    : model_(model),
+      config_(config),
+      mailbox_(std::move(mailbox)),
+      scheduler_(model.kv, limits_of(model, config)) {
+  publish_stats(nullptr);
+  thread_ = std::thread([this] { run(); });
+}
+
+EngineLoop::~EngineLoop() {
+  mailbox_->stop();
+  thread_.join();
+}
+
+void EngineLoop::run() {
+  while (take_mail()) {
+    if (scheduler_.has_work()) {
+      step();
+    } else if (!mailbox_->wait(config_.kv_idle_seconds)) {
+      give_back_idle_memory();
+      mailbox_->wait(0);
+    }
+  }
+  for (auto& entry : active_) {
+    entry.second.submission.channel->end(entry.second.submission.outputs);
+  }
+}
+
+bool EngineLoop::take_mail() {
+  Mailbox::Mail mail = mailbox_->take(scheduler_.queued_requests());
+  for (Submission& submission : mail.submissions) start(std::move(submission));
+  for (const uint64_t key : mail.cancellations) cancel(key);
+  return !mail.stop;
+}
+
+void EngineLoop::start(Submission submission) {
+  RequestSpec spec;
+  spec.prompt = submission.prompt;
+  spec.max_new_tokens = submission.rules->params.max_tokens;
+  spec.outputs = submission.outputs;
+  spec.priority = submission.priority;
+  // A scored prompt needs the logits of every position, so it must not find any of them in the
+  // cache: a key of its own keeps it apart.
+  if (submission.score_prompt) spec.extra_key = "score " + std::to_string(submission.key);
+  const Result<RequestId> id = scheduler_.submit(std::move(spec));
+  OCTAVO_CHECK(id.ok(), "a checked request was refused: {}", id.error().message);
+
+  Active active;
+  for (int32_t i = 0; i < submission.outputs; ++i) {
+    active.outputs.emplace_back(*model_.tokenizer, *submission.rules);
+  }
+  requests_by_key_[submission.key] = *id;
+  active.unfinished = submission.outputs;
+  active.submission = std::move(submission);
+  active_.emplace(*id, std::move(active));
+}
+
+void EngineLoop::cancel(uint64_t key) {
+  const auto found = requests_by_key_.find(key);
+  if (found == requests_by_key_.end()) return;  // it has finished
+  const RequestId id = found->second;
+  scheduler_.cancel(id);
+  const Submission& submission = active_.at(id).submission;
+  submission.channel->end(submission.outputs);
+  active_.erase(id);
+  requests_by_key_.erase(found);
+}
+
+void EngineLoop::step() {
+  const Plan& plan = scheduler_.plan(static_cast<int32_t>(config_.batch_tokens));
+  OCTAVO_CHECK(!plan.empty(), "there is work and nothing to do");
+  const Batch& batch = batch_builder_.build(plan, scheduler_, [this](const Sequence& sequence) {
+    return active_.at(sequence.request()).submission.score_prompt;
+  });
+  model_.backend->begin_step(batch);
+  model_.backend->copy_blocks(*model_.kv_store, plan.copies);
+  const Tensor logits = model_.model->forward(batch, *model_.kv_store);
+  make_sample_rows(plan);
+  sampled_.assign(rows_.size(), {});
+  model_.backend->sample(logits, rows_, /*allowed=*/{}, sampled_);
+  deliver(plan);
+  publish_stats(&plan);
+  scheduler_.commit(plan, results_);
+  forget_finished();
+}
+
+// A scored prompt has a row per position that has a next token; all else a row per sample.
+void EngineLoop::make_sample_rows(const Plan& plan) {
+  rows_.clear();
+  for (size_t i = 0; i < plan.items.size(); ++i) {
+    const PlanItem& item = plan.items[i];
+    const Sequence& first = scheduler_.sequence(item.sequence);
+    const Active& active = active_.at(first.request());
+    const OutputRules& rules = *active.submission.rules;
+    if (active.submission.score_prompt) {
+      for (int32_t r = 0; r < item.q_len; ++r) {
+        const auto next = static_cast<size_t>(item.first_position + r + 1);
+        if (next >= first.tokens().size()) break;
+        rows_.push_back({.logits_row = batch_builder_.first_logits_row(i) + r,
+                         .params = &rules.params,
+                         .forced = first.tokens()[next]});
+      }
+      continue;
+    }
+    for (int32_t k = 0; k < item.sample_count; ++k) {
+      const SequenceId id = plan.samples[static_cast<size_t>(item.first_sample + k)];
+      const Sequence& sequence = scheduler_.sequence(id);
+      const auto output = static_cast<size_t>(sequence.output_index());
+      rows_.push_back({.logits_row = batch_builder_.last_logits_row(i),
+                       .params = &rules.params,
+                       .seed = rules.params.seed,
+                       .output_index = static_cast<uint32_t>(output),
+                       .position = static_cast<uint32_t>(sequence.tokens().size()),
+                       .tokens = sequence.tokens(),
+                       .prompt_length = sequence.prompt_length(),
+                       .banned = active.outputs[output].banned()});
+    }
+  }
+}
+
+void EngineLoop::deliver(const Plan& plan) {
+  results_.assign(plan.samples.size(), {});
+  size_t row = 0;  // walks rows_ as make_sample_rows made them
+  for (const PlanItem& item : plan.items) {
+    Active& active = active_.at(scheduler_.sequence(item.sequence).request());
+    if (active.submission.score_prompt) {
+      deliver_scores(active, item, row);
+      row += static_cast<size_t>(item.q_len - item.sample_count);
+      continue;
+    }
+    for (int32_t k = 0; k < item.sample_count; ++k, ++row) {
+      const auto sample = static_cast<size_t>(item.first_sample + k);
+      const Sequence& sequence = scheduler_.sequence(plan.samples[sample]);
+      results_[sample] = deliver_token(active, sequence, sampled_[row]);
+      if (results_[sample].finished && --active.unfinished == 0) {
+        finished_.push_back(sequence.request());
+      }
+    }
+  }
+}
+
+void EngineLoop::deliver_scores(Active& active, const PlanItem& item, size_t first_row) {
+  const bool at_end = item.sample_count > 0;  // the prompt's last position has no next token
+  Event event;
+  for (int32_t r = 0; r < item.q_len - item.sample_count; ++r) {
+    SampledToken& sampled = sampled_[first_row + static_cast<size_t>(r)];
+    event.tokens.push_back({sampled.token, sampled.logprob, std::move(sampled.top)});
+  }
+  if (at_end) {
+    event.finish = FinishReason::length;
+    results_[static_cast<size_t>(item.first_sample)] = {.accepted = {}, .finished = true};
+    finished_.push_back(scheduler_.sequence(item.sequence).request());
+  }
+  active.submission.channel->push(std::move(event));
+}
+
+SampleResult EngineLoop::deliver_token(Active& active, const Sequence& sequence,
+                                       const SampledToken& sampled) {
+  Event event;
+  event.output = sequence.output_index();
+  Output& output = active.outputs[static_cast<size_t>(event.output)];
+  event.finish = output.accept(sampled.token, event.text);
+  event.tokens.push_back({sampled.token, sampled.logprob, sampled.top});
+  const bool finished = event.finish != FinishReason::none;
+  active.submission.channel->push(std::move(event));
+  return {.accepted = {&sampled.token, 1}, .finished = finished};
+}
+
+void EngineLoop::forget_finished() {
+  for (const RequestId id : finished_) {
+    requests_by_key_.erase(active_.at(id).submission.key);
+    active_.erase(id);
+  }
+  finished_.clear();
+}
+
+void EngineLoop::give_back_idle_memory() {
+  const int64_t extent_blocks = model_.kv.extent_blocks;
+  for (const ExtentId extent : scheduler_.release_idle()) {
+    const int64_t first = extent * extent_blocks;
+    model_.kv_store->release(first,
+                             std::min(extent_blocks, model_.kv_store->block_count() - first));
+  }
+  publish_stats(nullptr);
+}
+
+void EngineLoop::publish_stats(const Plan* plan) {
+  const PoolCounts pool = scheduler_.kv().counts();
+  const SchedulerCounters counters = scheduler_.counters();
+  const std::lock_guard lock(stats_mutex_);
+  stats_.running = scheduler_.running_sequences();
+  stats_.blocks_total = pool.total;
+  stats_.blocks_in_use = pool.in_use;
+  stats_.blocks_cached = pool.cached;
+  stats_.blocks_uncommitted = pool.uncommitted;
+  stats_.block_bytes = model_.kv_store->shape().block_bytes();
+  stats_.prefix_hit_tokens = counters.prefix_hit_tokens;
+  stats_.preemptions = counters.preemptions;
+  if (plan == nullptr) return;
+  ++stats_.steps;
+  stats_.generated_tokens += static_cast<int64_t>(plan->samples.size());
+  for (const PlanItem& item : plan->items) {
+    const int32_t prompt_left =
+        scheduler_.sequence(item.sequence).prompt_length() - item.first_position;
+    stats_.prompt_tokens += std::clamp(prompt_left, 0, item.q_len);
+  }
+}
+
+EngineStats EngineLoop::stats() const {
+  EngineStats stats;
+  {
+    const std::lock_guard lock(stats_mutex_);
+    stats = stats_;
+  }
+  stats.waiting = mailbox_->waiting();
+  return stats;
+}
+
+}  // namespace octavo

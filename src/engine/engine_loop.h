@@ -1,0 +1,71 @@
+// EngineLoop: the thread that plans, computes, samples and commits, step after step.
+//
+// Owns the scheduler and the state of every running request; touched by its own thread only, except
+// for the Mailbox and the statistics. Takes the model by reference: the engine owns both.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/batch_builder.h"
+#include "engine/loaded_model.h"
+#include "engine/request_channel.h"
+#include "sched/scheduler.h"
+
+namespace octavo {
+
+class EngineLoop {
+ public:
+  EngineLoop(LoadedModel& model, const EngineConfig& config, std::shared_ptr<Mailbox> mailbox);
+  ~EngineLoop();  // stops the thread; what runs is cancelled
+
+  // The request can be served by a pool of this size; an error with the numbers otherwise.
+  Result<void> check_fits(const RequestSpec& spec) const { return scheduler_.check(spec); }
+  EngineStats stats() const;
+
+ private:
+  struct Active {
+    Submission submission;
+    std::vector<Output> outputs;
+    int32_t unfinished = 0;  // outputs
+  };
+
+  void run();
+  bool take_mail();  // false when the engine is to stop
+  void start(Submission submission);
+  void cancel(uint64_t key);
+
+  void step();
+  void make_sample_rows(const Plan& plan);
+  void deliver(const Plan& plan);
+  void deliver_scores(Active& active, const PlanItem& item, size_t first_row);
+  SampleResult deliver_token(Active& active, const Sequence& sequence, const SampledToken& sampled);
+  void forget_finished();
+  void give_back_idle_memory();
+  void publish_stats(const Plan* plan);
+
+  LoadedModel& model_;
+  const EngineConfig config_;
+  std::shared_ptr<Mailbox> mailbox_;
+  Scheduler scheduler_;
+  BatchBuilder batch_builder_;
+  std::unordered_map<RequestId, Active> active_;
+  std::unordered_map<uint64_t, RequestId> requests_by_key_;
+
+  // Of the step in progress: what to sample, item by item, what was drawn, and what the scheduler
+  // is told about it.
+  std::vector<SampleRow> rows_;
+  std::vector<SampledToken> sampled_;
+  std::vector<SampleResult> results_;
+  std::vector<RequestId> finished_;
+
+  mutable std::mutex stats_mutex_;
+  EngineStats stats_;
+  std::thread thread_;  // last: it uses everything above
+};
+
+}  // namespace octavo

@@ -1,0 +1,140 @@
+#include "engine/loaded_model.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <limits>
+#include <type_traits>
+
+#include "backend/create_backend.h"
+#include "base/error.h"
+
+namespace octavo {
+namespace {
+
+// When no limit is given, the cache may hold this many contexts of full length.
+constexpr int64_t kDefaultContexts = 8;
+// Memory is committed and given back in extents of about this size.
+constexpr int64_t kExtentBytes = int64_t{4} << 20;
+
+int64_t machine_memory_bytes() {
+  return static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
+}
+
+// Blocks of all groups that one sequence of `length` tokens fills when no window drops any.
+int64_t blocks_of_context(const KvShape& shape, int64_t length) {
+  const int64_t blocks = (length + shape.block_size - 1) / shape.block_size;
+  return blocks * static_cast<int64_t>(shape.groups.size());
+}
+
+Result<void> make_kv(const EngineConfig& config, LoadedModel& loaded) {
+  KvShape shape = loaded.model->shape().kv;
+  shape.block_size = static_cast<int32_t>(config.block_size);
+  shape.type = config.kv_dtype == "f32" ? DType::f32 : DType::f16;
+  const int64_t block_bytes = shape.block_bytes();
+
+  int64_t bytes = config.kv_memory_bytes;
+  if (bytes == 0) {
+    const int64_t wanted =
+        kDefaultContexts * blocks_of_context(shape, loaded.info.context_length) * block_bytes;
+    bytes = std::min(wanted, machine_memory_bytes() / 2);
+  }
+  const int64_t blocks = std::min(bytes / block_bytes,
+                                  int64_t{std::numeric_limits<int32_t>::max()} / shape.block_size);
+  if (blocks < static_cast<int64_t>(shape.groups.size())) {
+    return invalid_input(
+        "kv-memory: {} bytes are less than one block of each KV group ({} x {} bytes)", bytes,
+        shape.groups.size(), block_bytes);
+  }
+  OCTAVO_ASSIGN(loaded.kv_store, loaded.backend->create_kv_store(shape, blocks));
+  loaded.kv.block_size = shape.block_size;
+  loaded.kv.groups.clear();
+  for (const KvGroup& group : shape.groups) loaded.kv.groups.push_back({group.window});
+  loaded.kv.max_blocks = static_cast<int32_t>(blocks);
+  loaded.kv.extent_blocks = static_cast<int32_t>(
+      std::clamp<int64_t>(kExtentBytes / block_bytes, 1, std::max<int64_t>(1, blocks)));
+  loaded.kv.prefix_cache = config.prefix_cache;
+  return {};
+}
+
+Result<void> describe(const EngineConfig& config, LoadedModel& loaded) {
+  const gguf::Metadata& metadata = loaded.file.metadata();
+  const ModelShape& shape = loaded.model->shape();
+  ModelInfo& info = loaded.info;
+  info.path = config.model_path;
+  const std::string file_name = std::filesystem::path(config.model_path).stem().string();
+  OCTAVO_ASSIGN(info.name, metadata.string_or("general.name", file_name));
+  info.architecture = shape.architecture;
+  info.backend = loaded.backend->description();
+  info.vocabulary = shape.vocabulary;
+  info.context_length = shape.context_length;
+  if (config.context_length > shape.context_length) {
+    return invalid_input("context: {} tokens are more than the model's {}", config.context_length,
+                         shape.context_length);
+  }
+  if (config.context_length > 0) info.context_length = static_cast<int32_t>(config.context_length);
+  return {};
+}
+
+Result<text::ChatTemplate> read_template(const gguf::Metadata& metadata, bool& has_own) {
+  has_own = metadata.has("tokenizer.chat_template");
+  if (!has_own) return text::default_template();
+  OCTAVO_ASSIGN(const std::string source, metadata.string("tokenizer.chat_template"));
+  Result<text::ChatTemplate> parsed = text::ChatTemplate::parse(source);
+  if (!parsed) {
+    return Error{parsed.error().kind, fmt::format("{}: key 'tokenizer.chat_template': {}",
+                                                  metadata.source(), parsed.error().message)};
+  }
+  return parsed;
+}
+
+}  // namespace
+
+Result<void> check_config(const EngineConfig& config) {
+  Result<void> status;
+  visit_config(config, [&status](const ConfigField& field, const auto& value) {
+    if constexpr (std::is_same_v<std::decay_t<decltype(value)>, int64_t>) {
+      if (status.ok() && (value < field.minimum || value > field.maximum)) {
+        status = invalid_input("{}: {} is not between {} and {}", field.name, value, field.minimum,
+                               field.maximum);
+      }
+    }
+  });
+  OCTAVO_TRY(status);
+  if (config.kv_dtype != "f16" && config.kv_dtype != "f32") {
+    return invalid_input("kv-dtype: '{}' is not f16 or f32", printable(config.kv_dtype));
+  }
+  return {};
+}
+
+Result<LoadedModel> load_model(const EngineConfig& config) {
+  OCTAVO_TRY(check_config(config));
+  OCTAVO_ASSIGN(gguf::File file, gguf::File::open(config.model_path));
+  OCTAVO_ASSIGN(auto tokenizer, text::Tokenizer::create(file.metadata()));
+  bool has_template = false;
+  OCTAVO_ASSIGN(text::ChatTemplate chat_template, read_template(file.metadata(), has_template));
+  OCTAVO_ASSIGN(auto backend, create_backend({.device = config.device,
+                                              .instruction_set = config.instruction_set,
+                                              .threads = static_cast<int>(config.threads)}));
+  OCTAVO_ASSIGN(auto model, Model::load(file, *backend));
+  if (tokenizer->vocabulary_size() > model->shape().vocabulary) {
+    return invalid_input("{}: the tokenizer has {} tokens, the embedding only {} rows",
+                         config.model_path, tokenizer->vocabulary_size(),
+                         model->shape().vocabulary);
+  }
+  LoadedModel loaded{std::move(file),
+                     std::move(tokenizer),
+                     std::move(chat_template),
+                     std::move(backend),
+                     std::move(model),
+                     nullptr,
+                     {},
+                     {}};
+  loaded.info.has_chat_template = has_template;
+  OCTAVO_TRY(describe(config, loaded));
+  OCTAVO_TRY(make_kv(config, loaded));
+  return loaded;
+}
+
+}  // namespace octavo

@@ -1,0 +1,109 @@
+#include "engine/request_channel.h"
+
+#include <algorithm>
+#include <chrono>
+#include <iterator>
+#include <utility>
+
+namespace octavo {
+
+void RequestChannel::push_locked(Event event) {
+  const auto output = static_cast<size_t>(event.output);
+  if (finished_.size() <= output) finished_.resize(output + 1, false);
+  if (finished_[output]) return;  // cancelled meanwhile
+  if (event.finish != FinishReason::none) {
+    finished_[output] = true;
+    --unfinished_;
+  }
+  const auto unread = std::find_if(events_.begin(), events_.end(), [&event](const Event& other) {
+    return other.output == event.output;
+  });
+  if (unread == events_.end()) {
+    events_.push_back(std::move(event));
+    return;
+  }
+  unread->text += event.text;
+  unread->tokens.insert(unread->tokens.end(), std::make_move_iterator(event.tokens.begin()),
+                        std::make_move_iterator(event.tokens.end()));
+  unread->finish = event.finish;
+}
+
+void RequestChannel::push(Event event) {
+  {
+    const std::lock_guard lock(mutex_);
+    push_locked(std::move(event));
+  }
+  arrived_.notify_one();
+}
+
+void RequestChannel::end(int32_t outputs) {
+  {
+    const std::lock_guard lock(mutex_);
+    for (int32_t output = 0; output < outputs; ++output) {
+      push_locked({.output = output, .finish = FinishReason::cancelled});
+    }
+  }
+  arrived_.notify_one();
+}
+
+std::optional<Event> RequestChannel::next() {
+  std::unique_lock lock(mutex_);
+  arrived_.wait(lock, [this] { return !events_.empty() || unfinished_ == 0; });
+  if (events_.empty()) return std::nullopt;
+  Event event = std::move(events_.front());
+  events_.pop_front();
+  return event;
+}
+
+bool Mailbox::submit(Submission submission, int64_t limit) {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto waiting = waiting_in_scheduler_ + static_cast<int64_t>(mail_.submissions.size());
+    if (mail_.stop || waiting >= limit) return false;
+    mail_.submissions.push_back(std::move(submission));
+  }
+  arrived_.notify_one();
+  return true;
+}
+
+void Mailbox::cancel(uint64_t key) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (mail_.stop) return;  // nobody reads it any more
+    mail_.cancellations.push_back(key);
+  }
+  arrived_.notify_one();
+}
+
+void Mailbox::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    mail_.stop = true;
+  }
+  arrived_.notify_one();
+}
+
+Mailbox::Mail Mailbox::take(int64_t waiting) {
+  const std::lock_guard lock(mutex_);
+  const bool stop = mail_.stop;
+  Mail mail = std::exchange(mail_, Mail{});
+  mail_.stop = stop;
+  waiting_in_scheduler_ = waiting + static_cast<int64_t>(mail.submissions.size());
+  return mail;
+}
+
+bool Mailbox::wait(int64_t seconds) {
+  std::unique_lock lock(mutex_);
+  if (seconds == 0) {
+    arrived_.wait(lock, [this] { return has_mail(); });
+    return true;
+  }
+  return arrived_.wait_for(lock, std::chrono::seconds(seconds), [this] { return has_mail(); });
+}
+
+int64_t Mailbox::waiting() const {
+  const std::lock_guard lock(mutex_);
+  return waiting_in_scheduler_ + static_cast<int64_t>(mail_.submissions.size());
+}
+
+}  // namespace octavo

@@ -1,0 +1,103 @@
+// RequestChannel: the events of one request on their way from the engine thread to its reader; and
+// Mailbox: what callers want of the engine thread.
+//
+// Both are shared (shared_ptr) between the engine and the request's Stream, whichever goes first.
+// Thread safety: all methods may be called from any thread. Neither side waits for the other beyond
+// a short lock: a reader that is slow or gone costs the engine nothing, because the events of an
+// output that were not read yet are joined into one, which is bounded by the output's length.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/output.h"
+#include "octavo/engine.h"
+
+namespace octavo {
+
+class RequestChannel {
+ public:
+  explicit RequestChannel(int32_t outputs) : unfinished_(outputs) {}
+
+  void push(Event event);
+  // Ends every output that has not ended, as cancelled.
+  void end(int32_t outputs);
+  std::optional<Event> next();  // waits
+
+ private:
+  void push_locked(Event event);
+
+  std::mutex mutex_;
+  std::condition_variable arrived_;
+  std::deque<Event> events_;    // at most one per output
+  std::vector<bool> finished_;  // by output, grown as they finish
+  int32_t unfinished_;          // outputs whose last event was not pushed
+};
+
+// A validated request on its way to the engine thread.
+struct Submission {
+  uint64_t key = 0;  // names the request between the engine and its stream
+  std::vector<int32_t> prompt;
+  int32_t outputs = 1;
+  int32_t priority = 0;
+  bool score_prompt = false;
+  std::shared_ptr<const OutputRules> rules;
+  std::shared_ptr<RequestChannel> channel;
+};
+
+class Mailbox {
+ public:
+  struct Mail {
+    std::vector<Submission> submissions;
+    std::vector<uint64_t> cancellations;
+    bool stop = false;
+  };
+
+  // False when `limit` requests wait already (in the mailbox and, as last reported, in the
+  // scheduler) or when the engine went down.
+  bool submit(Submission submission, int64_t limit);
+  void cancel(uint64_t key);
+  void stop();
+
+  // What arrived since the last call. `waiting` is how many requests the scheduler has not
+  // admitted.
+  Mail take(int64_t waiting);
+  // Waits until there is mail, or for `seconds` (0: without limit). False when the time ran out.
+  bool wait(int64_t seconds);
+  int64_t waiting() const;
+
+ private:
+  bool has_mail() const {
+    return mail_.stop || !mail_.submissions.empty() || !mail_.cancellations.empty();
+  }
+
+  mutable std::mutex mutex_;
+  std::condition_variable arrived_;
+  Mail mail_;
+  int64_t waiting_in_scheduler_ = 0;
+};
+
+// A caller's end of a request.
+class RequestStream final : public Stream {
+ public:
+  RequestStream(uint64_t key, std::shared_ptr<RequestChannel> channel,
+                std::shared_ptr<Mailbox> mailbox)
+      : key_(key), channel_(std::move(channel)), mailbox_(std::move(mailbox)) {}
+  ~RequestStream() override { RequestStream::cancel(); }
+
+  std::optional<Event> next() override { return channel_->next(); }
+  void cancel() override { mailbox_->cancel(key_); }
+
+ private:
+  uint64_t key_;
+  std::shared_ptr<RequestChannel> channel_;
+  std::shared_ptr<Mailbox> mailbox_;
+};
+
+}  // namespace octavo

@@ -1,0 +1,137 @@
+#include "engine/request_check.h"
+
+#include <cmath>
+#include <random>
+
+#include "base/error.h"
+
+namespace octavo {
+namespace {
+
+constexpr int32_t kMaxOutputs = 128;
+constexpr int32_t kMaxLogprobs = 100;
+constexpr size_t kMaxLogitBias = 4096;
+constexpr size_t kMaxStopTokens = 1024;
+
+struct Range {
+  const char* name;
+  float value;
+  float low;
+  float high;
+  bool low_included;
+};
+
+Result<void> check_range(const Range& range) {
+  const bool above = range.low_included ? range.value >= range.low : range.value > range.low;
+  if (above && range.value <= range.high) return {};  // false for a value that is not a number
+  return invalid_input("{}: {} is not in {}{}, {}]", range.name, range.value,
+                       range.low_included ? "[" : "(", range.low, range.high);
+}
+
+Result<void> check_token(const char* field, int32_t token, const ModelInfo& info) {
+  if (token >= 0 && token < info.vocabulary) return {};
+  return invalid_input("{}: {} is not a token id of a vocabulary of {}", field, token,
+                       info.vocabulary);
+}
+
+Result<void> check_ranges(const SamplingParams& params) {
+  constexpr float kHuge = 1e30F;
+  for (const Range& range :
+       {Range{"temperature", params.temperature, 0, 100, true},
+        Range{"top_p", params.top_p, 0, 1, false}, Range{"min_p", params.min_p, 0, 1, true},
+        Range{"typical_p", params.typical_p, 0, 1, false},
+        Range{"repetition_penalty", params.repetition_penalty, 0, kHuge, false},
+        Range{"frequency_penalty", params.frequency_penalty, -2, 2, true},
+        Range{"presence_penalty", params.presence_penalty, -2, 2, true}}) {
+    OCTAVO_TRY(check_range(range));
+  }
+  if (params.top_k < 0) return invalid_input("top_k: {} is negative", params.top_k);
+  if (params.max_tokens < 0) return invalid_input("max_tokens: {} is negative", params.max_tokens);
+  if (params.min_tokens < 0) return invalid_input("min_tokens: {} is negative", params.min_tokens);
+  if (params.max_tokens > 0 && params.min_tokens > params.max_tokens) {
+    return invalid_input("min_tokens: {} is more than max_tokens {}", params.min_tokens,
+                         params.max_tokens);
+  }
+  if (params.logprobs < -1 || params.logprobs > kMaxLogprobs) {
+    return invalid_input("logprobs: {} is not between -1 and {}", params.logprobs, kMaxLogprobs);
+  }
+  return {};
+}
+
+Result<void> check_lists(const SamplingParams& params, const ModelInfo& info) {
+  if (params.logit_bias.size() > kMaxLogitBias) {
+    return invalid_input("logit_bias: {} entries are more than {}", params.logit_bias.size(),
+                         kMaxLogitBias);
+  }
+  if (params.stop_token_ids.size() > kMaxStopTokens) {
+    return invalid_input("stop_token_ids: {} entries are more than {}",
+                         params.stop_token_ids.size(), kMaxStopTokens);
+  }
+  for (const TokenBias& entry : params.logit_bias) {
+    OCTAVO_TRY(check_token("logit_bias", entry.token, info));
+    if (!std::isfinite(entry.bias)) {
+      return invalid_input("logit_bias: the bias of token {} is not a finite number", entry.token);
+    }
+  }
+  for (const int32_t token : params.stop_token_ids) {
+    OCTAVO_TRY(check_token("stop_token_ids", token, info));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> check_request(const Request& request, const ModelInfo& info) {
+  if (request.prompt.empty()) return invalid_input("prompt: it has no tokens");
+  for (const int32_t token : request.prompt) OCTAVO_TRY(check_token("prompt", token, info));
+  if (request.outputs < 1 || request.outputs > kMaxOutputs) {
+    return invalid_input("outputs: {} is not between 1 and {}", request.outputs, kMaxOutputs);
+  }
+  OCTAVO_TRY(check_ranges(request.sampling));
+  OCTAVO_TRY(check_lists(request.sampling, info));
+  const auto length = static_cast<int64_t>(request.prompt.size());
+  if (request.score_prompt) {
+    if (length < 2) return invalid_input("prompt: scoring needs at least two tokens");
+    if (length > info.context_length) {
+      return invalid_input("prompt: {} tokens are more than the context of {}", length,
+                           info.context_length);
+    }
+    return {};
+  }
+  const int64_t wanted = std::max<int64_t>(request.sampling.max_tokens, 1);
+  if (length + wanted > info.context_length) {
+    return invalid_input("prompt: {} tokens and {} to generate are more than the context of {}",
+                         length, wanted, info.context_length);
+  }
+  return {};
+}
+
+Result<OutputRules> make_rules(const Request& request, const ModelInfo& info,
+                               const text::Tokenizer& tokenizer) {
+  OutputRules rules;
+  rules.params = request.sampling;
+  SamplingParams& params = rules.params;
+  OCTAVO_ASSIGN(rules.stop_strings, text::StopStrings::create(params.stop));
+  if (!params.has_seed) {
+    std::random_device device;
+    params.seed = static_cast<uint64_t>(device()) << 32 | device();
+    params.has_seed = true;
+  }
+  if (params.max_tokens == 0) {
+    params.max_tokens = info.context_length - static_cast<int32_t>(request.prompt.size());
+  }
+  if (request.score_prompt) {
+    params.max_tokens = 1;
+    params.logprobs = std::max(params.logprobs, 0);
+  }
+  rules.end_tokens = params.stop_token_ids;
+  const std::vector<int32_t>& ends = tokenizer.special().end_of_generation;
+  std::vector<int32_t>& destination = params.ignore_eos ? rules.never_drawn : rules.end_tokens;
+  destination.insert(destination.end(), ends.begin(), ends.end());
+  rules.banned_before = rules.never_drawn;
+  rules.banned_before.insert(rules.banned_before.end(), rules.end_tokens.begin(),
+                             rules.end_tokens.end());
+  return rules;
+}
+
+}  // namespace octavo
