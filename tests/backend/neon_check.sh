@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds kernel_digest for 64-bit Arm, runs it under an emulator and compares what it prints with
 # the native program. By hand, from the root of the repository after a build:
-#   tests/backend/neon_check.sh build/release/tests/backend/kernel_digest . /tmp/neon \
+#   tests/backend/neon_check.sh build/release/tests/backend/kernel_digest . build/neon \
 #     aarch64-linux-gnu-g++ qemu-aarch64-static
 set -eu
 native=$1 root=$2 work=$3 compiler=$4 emulator=$5
