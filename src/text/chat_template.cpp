@@ -23,8 +23,9 @@ struct Template {
 namespace {
 
 Error to_error(const jinja::TemplateError& error) {
-  if (error.line == 0) return {error.kind, error.message};
-  return {error.kind, fmt::format("chat template line {}: {}", error.line, error.message)};
+  const std::string message = printable(error.message, 1000);
+  if (error.line == 0) return {error.kind, message};
+  return {error.kind, fmt::format("chat template line {}: {}", error.line, message)};
 }
 
 // The engine throws inside; nothing it throws leaves this file.

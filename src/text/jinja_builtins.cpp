@@ -25,6 +25,7 @@ void bind_named(Runtime& runtime, std::string_view name, const Builtin& builtin,
 
 Value call_builtin(Runtime& runtime, std::string_view name, const Builtin& builtin,
                    const Value& self, CallArguments arguments) {
+  if (self.string()) runtime.charge(self.string()->size());  // few leave any of it unread
   const size_t parameters = builtin.parameters.size();
   if (arguments.positional.size() > parameters) {
     runtime.fail("'{}' takes at most {} arguments, not {}", name, parameters,

@@ -31,6 +31,20 @@ Value to_string(Runtime& runtime, const Value& self, Args /*args*/) {
   return to_string_value(runtime, self);
 }
 
+// Unlike Python's str.title(), words begin behind spaces, hyphens and opening brackets only.
+Value title_words(Runtime& runtime, const Value& self, Args /*args*/) {
+  const std::string text = lower(to_text(runtime, self));
+  std::string out;
+  bool in_word = false;
+  for (size_t at = 0; at < text.size();) {
+    const std::string_view piece = code_point_range(std::string_view(text).substr(at), 0, 1);
+    out += in_word ? std::string(piece) : upper(piece);
+    in_word = !is_blank(piece) && std::string_view("-({[<").find(piece) == std::string_view::npos;
+    at += piece.size();
+  }
+  return runtime.string(std::move(out));
+}
+
 Value trim(Runtime& runtime, const Value& self, Args args) {
   const std::string text = to_text(runtime, self);
   if (!is_given(args[0])) return runtime.string(std::string(strip(text, nullptr, true, true)));
@@ -43,7 +57,8 @@ Value replace_text(Runtime& runtime, const Value& self, Args args) {
   const std::string& from = string_argument(runtime, args[0], "the text to replace");
   const std::string& to = string_argument(runtime, args[1], "the replacement");
   const int64_t limit = is_given(args[2]) ? integer_argument(runtime, args[2], "the count") : -1;
-  runtime.charge_each(occurrences(text, from), to.size());
+  runtime.charge_search(text, from);
+  runtime.charge_each(occurrences(text, from), byte_work * to.size());
   return runtime.string(replace(text, from, to, limit));
 }
 
@@ -56,10 +71,10 @@ Value indent(Runtime& runtime, const Value& self, Args args) {
     margin = *args[0].string();
   } else if (!args[0].is_undefined()) {
     const int64_t width = std::max<int64_t>(0, integer_argument(runtime, args[0], "the width"));
-    runtime.charge_each(static_cast<uint64_t>(width), 1);
+    runtime.charge_each(static_cast<uint64_t>(width), byte_work);
     margin.assign(static_cast<size_t>(width), ' ');
   }
-  runtime.charge_each(occurrences(text, "\n") + 1, margin.size());
+  runtime.charge_each(occurrences(text, "\n") + 1, byte_work * margin.size());
   const bool indents_blank = truth(args[2]);
   std::string out = truth(args[1]) ? margin : "";
   for (size_t start = 0;;) {
@@ -82,7 +97,7 @@ Value json(Runtime& runtime, const Value& self, Args args) {
       style.indent = *args[1].string();
     } else {
       const int64_t width = std::max<int64_t>(0, integer_argument(runtime, args[1], "the indent"));
-      runtime.charge_each(static_cast<uint64_t>(width), 1);
+      runtime.charge_each(static_cast<uint64_t>(width), byte_work);
       style.indent.assign(static_cast<size_t>(width), ' ');
     }
   }
@@ -91,7 +106,6 @@ Value json(Runtime& runtime, const Value& self, Args args) {
     if (separators->items.size() != 2) runtime.fail("tojson needs two separators");
     style.item_separator = string_argument(runtime, separators->items[0], "a separator");
     style.key_separator = string_argument(runtime, separators->items[1], "a separator");
-    runtime.charge(style.item_separator.size() + style.key_separator.size());
   }
   style.sorts_keys = truth(args[3]);
   return runtime.string(to_json(runtime, self, style));
@@ -126,7 +140,8 @@ Value parse_number(std::string_view text) {
   return {};
 }
 
-Value to_integer(Runtime& /*runtime*/, const Value& self, Args args) {
+Value to_integer(Runtime& runtime, const Value& self, Args args) {
+  runtime.require_defined(self);
   const Value number = self.string() ? parse_number(*self.string()) : self;
   if (number.integral()) return Value(number.as_integer());
   // Beyond these bounds a double has no 64-bit integer; the comparison is false for NaN too.
@@ -136,7 +151,8 @@ Value to_integer(Runtime& /*runtime*/, const Value& self, Args args) {
   return args[0].is_undefined() ? Value(int64_t{0}) : args[0];
 }
 
-Value to_real(Runtime& /*runtime*/, const Value& self, Args args) {
+Value to_real(Runtime& runtime, const Value& self, Args args) {
+  runtime.require_defined(self);
   const Value number = self.string() ? parse_number(*self.string()) : self;
   if (number.is_number()) return Value(number.as_real());
   return args[0].is_undefined() ? Value(0.0) : args[0];
@@ -149,6 +165,7 @@ Value round_number(Runtime& runtime, const Value& self, Args args) {
       args[0].is_undefined() ? 0 : integer_argument(runtime, args[0], "the precision");
   const std::string method = args[1].is_undefined() ? "common" : to_text(runtime, args[1]);
   if (digits < 0 || digits > 15) runtime.fail("the precision {} is not within 0 to 15", digits);
+  if (self.integral() && method == "common") return Value(self.as_integer());
   const double value = self.as_real();
   const double scale = std::pow(10.0, static_cast<double>(digits));
   if (method == "ceil") return Value(std::ceil(value * scale) / scale);
@@ -223,7 +240,8 @@ Value sort_key(Runtime& runtime, const Value& value, bool is_case_sensitive) {
 std::vector<std::pair<Value, Value>> keyed(Runtime& runtime, const Value& self,
                                            bool is_case_sensitive, const Value& path) {
   std::vector<std::pair<Value, Value>> out;
-  for (const Value& item : items_of(runtime, self)->items) {
+  const auto sequence = items_of(runtime, self);
+  for (const Value& item : sequence->items) {
     const Value key = path.is_undefined() ? item : path_of(runtime, item, path);
     out.emplace_back(sort_key(runtime, key, is_case_sensitive), item);
   }
@@ -288,7 +306,8 @@ Value unique(Runtime& runtime, const Value& self, Args args) {
 
 Value sum(Runtime& runtime, const Value& self, Args args) {
   Value total = args[1].is_undefined() ? Value(int64_t{0}) : args[1];
-  for (const Value& item : items_of(runtime, self)->items) {
+  const auto sequence = items_of(runtime, self);
+  for (const Value& item : sequence->items) {
     const Value term = args[0].is_undefined() ? item : path_of(runtime, item, args[0]);
     total = arithmetic(runtime, Operator::add, total, term);
   }
@@ -300,12 +319,17 @@ Value join(Runtime& runtime, const Value& self, Args args) {
   const auto parts = items_of(runtime, self);
   std::string out;
   for (size_t i = 0; i < parts->items.size(); ++i) {
-    runtime.charge(node_work + separator.size());
+    runtime.charge(node_work + byte_work * separator.size());
     if (i > 0) out += separator;
     const Value& item = parts->items[i];
     out += to_text(runtime, args[1].is_undefined() ? item : path_of(runtime, item, args[1]));
   }
   return runtime.string(std::move(out));
+}
+
+// What map, select and their like visit: as in Jinja, nothing at all for none, 0 or false.
+std::shared_ptr<const List> items_if_any(Runtime& runtime, const Value& value) {
+  return items_of(runtime, truth(value) ? value : Value());
 }
 
 // map(attribute="name", default=...) or map("filter", its arguments).
@@ -315,7 +339,8 @@ Value map(Runtime& runtime, const Value& self, Args args) {
   CallArguments arguments;
   for (size_t i = 1; i < 5 && !args[i].is_undefined(); ++i) arguments.positional.push_back(args[i]);
   std::vector<Value> out;
-  for (const Value& item : items_of(runtime, self)->items) {
+  const auto sequence = items_if_any(runtime, self);
+  for (const Value& item : sequence->items) {
     runtime.charge(node_work);
     if (!path.is_undefined()) {
       Value value = path_of(runtime, item, path);
@@ -336,7 +361,8 @@ Value filtered(Runtime& runtime, const Value& self, Args args) {
   CallArguments arguments;
   if (!args[test + 1].is_undefined()) arguments.positional.push_back(args[test + 1]);
   std::vector<Value> out;
-  for (const Value& item : items_of(runtime, self)->items) {
+  const auto sequence = items_if_any(runtime, self);
+  for (const Value& item : sequence->items) {
     runtime.charge(node_work);
     const Value value = by_attribute ? path_of(runtime, item, args[0]) : item;
     bool holds = false;
@@ -390,7 +416,7 @@ const BuiltinTable& filters() {
       {"sort", {sort, {"reverse", "case_sensitive", "attribute"}}},
       {"string", {to_string}},
       {"sum", {sum, {"attribute", "start"}}},
-      {"title", {change_text<title>}},
+      {"title", {title_words}},
       {"tojson", {json, {"ensure_ascii", "indent", "separators", "sort_keys"}}},
       {"trim", {trim, {"chars"}}},
       {"unique", {unique, {"case_sensitive", "attribute"}}},

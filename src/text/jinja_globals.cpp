@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "text/jinja_builtins.h"
+#include "text/jinja_operations.h"
 
 namespace octavo::text::jinja {
 namespace {
@@ -28,22 +29,37 @@ Value range(Runtime& runtime, const Value& /*self*/, Args args) {
   return runtime.list(std::move(items));
 }
 
-Value make_namespace(Runtime& runtime, const Value& /*self*/, Args args) {
-  Namespace* space = runtime.make_namespace();
-  for (const auto& [key, value] : args.back().dict()->entries) {
-    space->attributes.insert_or_assign(*key.string(), value);
+// dict(mapping or pairs, name=value, ...); the last argument holds the named ones.
+Value make_dict(Runtime& runtime, const Value& /*self*/, Args args) {
+  Entries entries;
+  if (const Dict* dict = args[0].dict()) {
+    entries = dict->entries;
+  } else if (!args[0].is_undefined()) {
+    const auto pairs = items_of(runtime, args[0]);
+    for (const Value& pair : pairs->items) {
+      const auto parts = items_of(runtime, pair);
+      if (parts->items.size() != 2) runtime.fail("dict needs pairs of a key and a value");
+      entries.emplace_back(parts->items[0], parts->items[1]);
+    }
   }
-  return Value(space);
+  const Entries& named = args.back().dict()->entries;
+  entries.insert(entries.end(), named.begin(), named.end());
+  return runtime.dict(std::move(entries));
 }
 
-Value make_dict(Runtime& /*runtime*/, const Value& /*self*/, Args args) {
-  return args.back();
+Value make_namespace(Runtime& runtime, const Value& self, Args args) {
+  const Value attributes = make_dict(runtime, self, args);
+  Namespace* space = runtime.make_namespace();
+  for (const auto& [key, value] : attributes.dict()->entries) {
+    space->attributes.insert_or_assign(string_argument(runtime, key, "an attribute's name"), value);
+  }
+  return Value(space);
 }
 
 // The template's own message, which its author wrote for the user: nothing is put in front of it.
 Value raise_exception(Runtime& runtime, const Value& /*self*/, Args args) {
   const std::string& message = string_argument(runtime, args[0], "the message of raise_exception");
-  throw TemplateError{ErrorKind::invalid_input, 0, printable(message, 1000)};
+  throw TemplateError{ErrorKind::invalid_input, 0, message};
 }
 
 // Formats one letter at a time: strftime's behaviour for unknown letters is undefined.
@@ -75,8 +91,8 @@ Value strftime_now(Runtime& runtime, const Value& /*self*/, Args args) {
 
 const BuiltinTable& globals() {
   static const BuiltinTable table = {
-      {"dict", {make_dict, {}, 0, true}},
-      {"namespace", {make_namespace, {}, 0, true}},
+      {"dict", {make_dict, {"mapping"}, 0, true}},
+      {"namespace", {make_namespace, {"mapping"}, 0, true}},
       {"raise_exception", {raise_exception, {"message"}, 1}},
       {"range", {range, {"start", "stop", "step"}, 1}},
       {"strftime_now", {strftime_now, {"format"}, 1}},

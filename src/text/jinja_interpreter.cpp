@@ -168,7 +168,6 @@ Interpreter::Flow Interpreter::run(const ForStatement& statement) {
   if (items->items.empty()) return execute(statement.otherwise);
   const auto loop = std::make_shared<Loop>();
   loop->items = items;
-  loop->depth = ++loop_depth_;
   if (Value(std::shared_ptr<const Loop>(loop)).depth() > max_value_depth) {
     runtime_.fail("loop objects nest deeper than {} levels", max_value_depth);
   }
@@ -179,7 +178,6 @@ Interpreter::Flow Interpreter::run(const ForStatement& statement) {
     assign(statement.target, items->items[loop->index]);
     if (execute(statement.body) == Flow::break_loop) break;
   }
-  --loop_depth_;
   return Flow::next;
 }
 
@@ -264,8 +262,6 @@ Value Interpreter::call_macro(const Function& function, CallArguments arguments)
                   macro.parameters.size(), arguments.positional.size());
   }
   const int line = runtime_.line();
-  const size_t outer_loop_depth = loop_depth_;
-  loop_depth_ = 0;
   std::string text;
   {
     std::shared_ptr<Scope> definition = function.scope.lock();
@@ -295,7 +291,6 @@ Value Interpreter::call_macro(const Function& function, CallArguments arguments)
     }
     capture(macro.body, text);
   }
-  loop_depth_ = outer_loop_depth;
   runtime_.set_line(line);
   return runtime_.string(std::move(text));
 }

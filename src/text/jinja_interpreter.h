@@ -81,7 +81,6 @@ class Interpreter {
   std::shared_ptr<Scope> outermost_;
   std::shared_ptr<Scope> scope_;
   std::string* out_ = nullptr;
-  size_t loop_depth_ = 0;
   Value captured_;  // what a filter or set block hands to its filters
 };
 

@@ -11,10 +11,11 @@ inline constexpr size_t max_source_bytes = size_t{1} << 20;
 inline constexpr size_t max_output_bytes = size_t{64} << 20;
 
 // One budget bounds time and memory of a render: whatever is evaluated or made is charged to it.
-// One unit is about one byte made; 2^29 units are some seconds and 512 MiB at the very worst.
+// The whole of it is a second or so, or some 200 MiB, at the very worst.
 inline constexpr uint64_t max_work = uint64_t{1} << 29;
+inline constexpr uint64_t byte_work = 4;   // a byte of text made; a byte looked at counts as 1
 inline constexpr uint64_t node_work = 16;  // a statement or expression evaluated once
-inline constexpr uint64_t item_work = 32;  // an element put into a list or dict
+inline constexpr uint64_t item_work = 64;  // an element put into a list or dict
 
 // Recursion. Parsing: brackets, blocks and prefix operators inside each other. Operators of one
 // expression: a chain a + b + c makes a tree as deep as it is long. Rendering: statements and

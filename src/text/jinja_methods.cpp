@@ -34,7 +34,8 @@ Value str_change(Runtime& runtime, const Value& self, Args /*args*/) {
   return runtime.string(change(text_of(self)));
 }
 
-std::vector<std::string_view> split_at_spaces(std::string_view text, uint64_t limit) {
+std::vector<std::string_view> split_at_spaces(Runtime& runtime, std::string_view text,
+                                              uint64_t limit) {
   std::vector<std::string_view> parts;
   text = strip(text, nullptr, true, false);
   while (!text.empty()) {
@@ -45,18 +46,20 @@ std::vector<std::string_view> split_at_spaces(std::string_view text, uint64_t li
       end += piece.size();
     }
     if (parts.size() >= limit) end = text.size();
+    runtime.charge(item_work);
     parts.push_back(text.substr(0, end));
     text = strip(text.substr(end), nullptr, true, false);
   }
   return parts;
 }
 
-std::vector<std::string_view> split_at(std::string_view text, std::string_view separator,
-                                       uint64_t limit) {
+std::vector<std::string_view> split_at(Runtime& runtime, std::string_view text,
+                                       std::string_view separator, uint64_t limit) {
   std::vector<std::string_view> parts;
   while (parts.size() < limit) {
     const size_t found = text.find(separator);
     if (found == std::string_view::npos) break;
+    runtime.charge(item_work);
     parts.push_back(text.substr(0, found));
     text.remove_prefix(found + separator.size());
   }
@@ -64,12 +67,13 @@ std::vector<std::string_view> split_at(std::string_view text, std::string_view s
   return parts;
 }
 
-std::vector<std::string_view> split_at_from_right(std::string_view text, std::string_view separator,
-                                                  uint64_t limit) {
+std::vector<std::string_view> split_at_from_right(Runtime& runtime, std::string_view text,
+                                                  std::string_view separator, uint64_t limit) {
   std::vector<std::string_view> parts;
   while (parts.size() < limit) {
     const size_t found = text.rfind(separator);
     if (found == std::string_view::npos) break;
+    runtime.charge(item_work);
     parts.push_back(text.substr(found + separator.size()));
     text = text.substr(0, found);
   }
@@ -80,7 +84,6 @@ std::vector<std::string_view> split_at_from_right(std::string_view text, std::st
 
 Value string_list(Runtime& runtime, const std::vector<std::string_view>& parts,
                   bool is_tuple = false) {
-  runtime.charge_each(parts.size(), item_work);
   std::vector<Value> items;
   items.reserve(parts.size());
   for (const std::string_view part : parts) items.push_back(runtime.string(std::string(part)));
@@ -92,23 +95,25 @@ Value str_split(Runtime& runtime, const Value& self, Args args) {
   const int64_t given =
       args[1].is_undefined() ? -1 : integer_argument(runtime, args[1], "maxsplit");
   const uint64_t limit = given < 0 ? max_work : static_cast<uint64_t>(given);
-  runtime.charge(text_of(self).size());
   if (!is_given(args[0])) {
     if (from_right && given >= 0) runtime.fail("rsplit with a limit needs a separator");
-    return string_list(runtime, split_at_spaces(text_of(self), limit));
+    return string_list(runtime, split_at_spaces(runtime, text_of(self), limit));
   }
   const std::string& separator = string_argument(runtime, args[0], "a separator");
   if (separator.empty()) runtime.fail("the separator of a split is empty");
-  return string_list(runtime, from_right ? split_at_from_right(text_of(self), separator, limit)
-                                         : split_at(text_of(self), separator, limit));
+  runtime.charge_search(text_of(self), separator);
+  return string_list(runtime, from_right
+                                  ? split_at_from_right(runtime, text_of(self), separator, limit)
+                                  : split_at(runtime, text_of(self), separator, limit));
 }
 
 // Before, at and behind the separator; without one the text and two empty strings.
 template <bool from_right>
 Value str_partition(Runtime& runtime, const Value& self, Args args) {
   const std::string_view text = text_of(self);
-  const std::string_view separator = string_argument(runtime, args[0], "a separator");
+  const std::string& separator = string_argument(runtime, args[0], "a separator");
   if (separator.empty()) runtime.fail("the separator of a partition is empty");
+  runtime.charge_search(text_of(self), separator);
   const size_t found = from_right ? text.rfind(separator) : text.find(separator);
   if (found != std::string_view::npos) {
     return string_list(
@@ -126,6 +131,7 @@ Value str_splitlines(Runtime& runtime, const Value& self, Args args) {
     const size_t end = std::min(text.find_first_of("\n\r\v\f"), text.size());
     size_t ending = end < text.size() ? 1 : 0;
     if (text.substr(end, 2) == "\r\n") ending = 2;
+    runtime.charge(item_work);
     lines.push_back(text.substr(0, keeps_ends ? end + ending : end));
     text.remove_prefix(end + ending);
   }
@@ -174,15 +180,15 @@ template <bool from_right>
 Value str_find(Runtime& runtime, const Value& self, Args args) {
   const std::string_view text = text_of(self);
   const std::string& wanted = string_argument(runtime, args[0], "the text to find");
-  runtime.charge(text.size());
+  runtime.charge_search(text_of(self), wanted);
   const size_t found = from_right ? text.rfind(wanted) : text.find(wanted);
   if (found == std::string_view::npos) return Value(int64_t{-1});
   return Value(static_cast<int64_t>(code_point_count(text.substr(0, found))));
 }
 
 Value str_count(Runtime& runtime, const Value& self, Args args) {
-  runtime.charge(text_of(self).size());
   const std::string& wanted = string_argument(runtime, args[0], "the text to count");
+  runtime.charge_search(text_of(self), wanted);
   return Value(static_cast<int64_t>(occurrences(text_of(self), wanted)));
 }
 
@@ -197,8 +203,8 @@ Value str_isdigit(Runtime& /*runtime*/, const Value& self, Args /*args*/) {
 
 // --- dict ---
 
-Value dict_get(Runtime& /*runtime*/, const Value& self, Args args) {
-  if (const Value* found = self.dict()->find(args[0])) return *found;
+Value dict_get(Runtime& runtime, const Value& self, Args args) {
+  if (const Value* found = find_key(runtime, *self.dict(), args[0])) return *found;
   return args[1].is_undefined() ? Value(None{}) : args[1];
 }
 

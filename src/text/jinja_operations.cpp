@@ -36,7 +36,7 @@ void write_dict(Runtime& runtime, const Dict& dict, std::string& out) {
 void write_repr(Runtime& runtime, const Value& value, std::string& out) {
   runtime.charge(node_work);
   if (const std::string* text = value.string()) {
-    runtime.charge(text->size());
+    runtime.charge_each(text->size(), byte_work);
     out += python_quote(*text);
   } else if (const List* list = value.list()) {
     write_list(runtime, *list, out);
@@ -68,7 +68,7 @@ class JsonWriter {
   void write(const Value& value) {
     runtime_.charge(node_work);
     if (const std::string* text = value.string()) {
-      runtime_.charge(text->size());
+      runtime_.charge_each(text->size(), byte_work);
       out_ += json_quote(*text, style_.ascii_only);
     } else if (const List* list = value.list()) {
       write_container('[', ']', list->items.size(), [&](size_t i) { write(list->items[i]); });
@@ -96,6 +96,7 @@ class JsonWriter {
     out_ += open;
     ++level_;
     for (size_t i = 0; i < count; ++i) {
+      runtime_.charge_each(style_.item_separator.size() + style_.key_separator.size(), byte_work);
       if (i > 0) out_ += style_.item_separator;
       break_line();
       write_item(i);
@@ -128,7 +129,7 @@ class JsonWriter {
 
   void break_line() {
     if (!style_.has_indent) return;
-    runtime_.charge_each(level_, style_.indent.size() + 1);
+    runtime_.charge_each(level_, byte_work * (style_.indent.size() + 1));
     out_ += '\n';
     for (size_t i = 0; i < level_; ++i) out_ += style_.indent;
   }
@@ -247,7 +248,7 @@ Value integer_arithmetic(Runtime& runtime, Operator op, int64_t left, int64_t ri
 Value repeated(Runtime& runtime, const Value& value, int64_t count) {
   const auto times = static_cast<uint64_t>(std::max<int64_t>(0, count));
   if (const std::string* text = value.string()) {
-    runtime.charge_each(times, text->size() + 1);
+    runtime.charge_each(times, byte_work * text->size() + 1);
     std::string out;
     out.reserve(text->size() * times);
     for (uint64_t i = 0; i < times; ++i) out += *text;
@@ -305,8 +306,8 @@ Value loop_attribute(Runtime& runtime, const Loop& loop, const std::string& name
   if (name == "first") return Value(index == 0);
   if (name == "last") return Value(index + 1 == count);
   if (name == "length") return Value(count);
-  if (name == "depth") return Value(static_cast<int64_t>(loop.depth));
-  if (name == "depth0") return Value(static_cast<int64_t>(loop.depth) - 1);
+  if (name == "depth") return Value(int64_t{1});  // more in recursive loops only
+  if (name == "depth0") return Value(int64_t{0});
   if (name == "previtem" && index > 0) return loop.items->items[loop.index - 1];
   if (name == "nextitem" && index + 1 < count) return loop.items->items[loop.index + 1];
   return runtime.undefined(fmt::format("the loop has no '{}' here", name));
@@ -333,7 +334,7 @@ Value missing(Runtime& runtime, const Value& object, std::string_view name) {
 
 std::string to_text(Runtime& runtime, const Value& value) {
   if (value.string()) {
-    runtime.charge(value.string()->size());
+    runtime.charge_each(value.string()->size(), byte_work);
     return *value.string();
   }
   std::string out;
@@ -402,14 +403,19 @@ std::partial_ordering order(Runtime& runtime, const Value& left, const Value& ri
   runtime.fail("cannot order a {} and a {}", type_name(left), type_name(right));
 }
 
+const Value* find_key(Runtime& runtime, const Dict& dict, const Value& key) {
+  if (key.string()) runtime.charge(key.string()->size());
+  return dict.find(key);
+}
+
 bool contains(Runtime& runtime, const Value& container, const Value& item) {
   if (const std::string* text = container.string()) {
     runtime.require_defined(item);
     if (!item.string()) runtime.fail("'in' a str needs a str, not a {}", type_name(item));
-    runtime.charge(text->size());
+    runtime.charge_search(*text, *item.string());
     return text->find(*item.string()) != std::string::npos;
   }
-  if (const Dict* dict = container.dict()) return dict->find(item) != nullptr;
+  if (const Dict* dict = container.dict()) return find_key(runtime, *dict, item) != nullptr;
   const auto items = items_of(runtime, container);
   return std::any_of(items->items.begin(), items->items.end(),
                      [&](const Value& candidate) { return equal(runtime, candidate, item); });
@@ -496,7 +502,7 @@ Value attribute(Runtime& runtime, const Value& object, const std::string& name) 
 Value subscript(Runtime& runtime, const Value& object, const Value& index) {
   runtime.require_defined(object);
   if (const Dict* dict = object.dict()) {
-    if (const Value* found = dict->find(index)) return *found;
+    if (const Value* found = find_key(runtime, *dict, index)) return *found;
   }
   if (index.integral() && (object.list() || object.string())) {
     const auto length = static_cast<int64_t>(length_of(runtime, object));
@@ -522,10 +528,8 @@ Value subscript(Runtime& runtime, const Value& object, const Value& index) {
 Value slice(Runtime& runtime, const Value& object, const Value& start, const Value& stop,
             const Value& step) {
   runtime.require_defined(object);
+  if (!object.string() && !object.list()) runtime.fail("a {} cannot be sliced", type_name(object));
   const auto length = static_cast<int64_t>(length_of(runtime, object));
-  if (!object.string() && !object.list()) {
-    runtime.fail("a {} cannot be sliced", type_name(object));
-  }
   const Range range = slice_range(runtime, length, start, stop, step);
   const auto place = [&range](size_t i) {
     return static_cast<size_t>(range.start + static_cast<int64_t>(i) * range.step);

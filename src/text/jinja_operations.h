@@ -29,6 +29,7 @@ std::string to_json(Runtime& runtime, const Value& value, const JsonStyle& style
 bool equal(Runtime& runtime, const Value& left, const Value& right);
 // Unordered for NaN only; fails for types that Python cannot order.
 std::partial_ordering order(Runtime& runtime, const Value& left, const Value& right);
+const Value* find_key(Runtime& runtime, const Dict& dict, const Value& key);  // null: not there
 bool contains(Runtime& runtime, const Value& container, const Value& item);
 bool compare(Runtime& runtime, Comparison comparison, const Value& left, const Value& right);
 

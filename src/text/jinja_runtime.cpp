@@ -24,6 +24,10 @@ void Runtime::charge_each(uint64_t count, uint64_t work) {
   charge(count > max_work ? max_work + 1 : count * work);
 }
 
+void Runtime::charge_search(const std::string& text, const std::string& what) {
+  charge_each(text.size(), 1 + what.size() / 64);
+}
+
 void Runtime::enter() {
   if (depth_ >= max_render_depth) {
     throw TemplateError{ErrorKind::resource, line_,
@@ -33,12 +37,12 @@ void Runtime::enter() {
 }
 
 Value Runtime::string(std::string text) {
-  charge(text.size());
+  charge_each(text.size(), byte_work);
   return Value(std::make_shared<const std::string>(std::move(text)));
 }
 
 Value Runtime::undefined(std::string reason) {
-  charge(reason.size());
+  charge_each(reason.size(), byte_work);
   return Value(Undefined{std::make_shared<const std::string>(std::move(reason))});
 }
 
@@ -66,6 +70,7 @@ Value Runtime::dict(Entries entries) {
   auto made = std::make_shared<Dict>();
   std::string text;
   for (auto& [key, value] : entries) {
+    if (key.string()) charge(key.string()->size());
     if (!key_text(key, text)) fail("a {} cannot be the key of a dict", type_name(key));
     made->depth = std::max(made->depth, 1 + value.depth());
     const auto [place, is_new] = made->index.try_emplace(text, made->entries.size());

@@ -46,6 +46,9 @@ class Runtime {
   void charge(uint64_t work);  // fails when the budget is spent
   // Charges `count` pieces of `work` each, before anything of that size is made.
   void charge_each(uint64_t count, uint64_t work);
+  // For searching: at worst every place of `text` is compared with all of `what`, some 64 bytes at
+  // a time.
+  void charge_search(const std::string& text, const std::string& what);
   void enter();  // one level of evaluation deeper; fails at max_render_depth
   void leave() { --depth_; }
 

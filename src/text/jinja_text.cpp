@@ -165,7 +165,8 @@ std::string python_quote(std::string_view text) {
   const bool has_single = text.find('\'') != std::string_view::npos;
   const char quote = has_single && text.find('"') == std::string_view::npos ? '"' : '\'';
   std::string out(1, quote);
-  for (const std::string_view piece : code_points(text)) {
+  for (std::string_view piece; !text.empty(); text.remove_prefix(piece.size())) {
+    piece = text.substr(0, step(text));
     const char32_t c = first_code_point(piece);
     if (piece[0] == quote || piece[0] == '\\') {
       out += '\\';
@@ -194,7 +195,8 @@ std::string json_quote(std::string_view text, bool ascii_only) {
   constexpr std::string_view named = "\"\\\b\f\n\r\t";
   constexpr std::string_view letters = "\"\\bfnrt";
   std::string out = "\"";
-  for (const std::string_view piece : code_points(text)) {
+  for (std::string_view piece; !text.empty(); text.remove_prefix(piece.size())) {
+    piece = text.substr(0, step(text));
     const auto c = static_cast<uint32_t>(first_code_point(piece));
     const size_t name = named.find(piece[0]);
     if (name != std::string_view::npos) {

@@ -101,7 +101,6 @@ bool key_text(const Value& key, std::string& text);
 struct Loop {
   std::shared_ptr<const List> items;
   size_t index = 0;  // advanced by the for statement that made it
-  size_t depth = 1;  // 1 for an outermost loop
 };
 
 // Something that can be called: a built-in function, a method bound to its object, or a macro.

@@ -10,8 +10,6 @@
 #include <thread>
 #include <vector>
 
-#include "text/jinja_limits.h"
-
 namespace octavo::text {
 namespace {
 
@@ -64,6 +62,64 @@ TEST(ChatTemplate, RendersRealTemplatesAsExpected) {
     }
   }
   EXPECT_GT(rendered, 100u);
+}
+
+ChatTemplateInput greeting() {
+  ChatTemplateInput input;
+  input.messages = Json::parse(R"([{"role": "user", "content": "Hello"}])");
+  input.date = test_date();
+  return input;
+}
+
+TEST(ChatTemplate, DefaultIsChatMl) {
+  ChatTemplateInput input = greeting();
+  const std::string user = "<|im_start|>user\nHello<|im_end|>\n";
+  EXPECT_EQ(*default_template().render(input), user + "<|im_start|>assistant\n");
+  input.add_generation_prompt = false;
+  EXPECT_EQ(*default_template().render(input), user);
+}
+
+TEST(ChatTemplate, ExtraVariablesWin) {
+  const auto parsed = ChatTemplate::parse("{{ bos_token }}{{ enable_thinking }}{{ tools }}");
+  ASSERT_TRUE(parsed.ok());
+  ChatTemplateInput input = greeting();
+  input.bos_token = "<s>";
+  EXPECT_EQ(*parsed->render(input), "<s>None");
+  input.extra = Json::parse(R"({"enable_thinking": false, "bos_token": "<b>"})");
+  EXPECT_EQ(*parsed->render(input), "<b>FalseNone");
+}
+
+TEST(ChatTemplate, KeepsMessagesAsTheyAre) {
+  ChatTemplateInput input = greeting();
+  const auto parsed = ChatTemplate::parse("{{ messages[0].content }}");
+  ASSERT_TRUE(parsed.ok());
+  // Tags, escapes and markup in a message are text; broken UTF-8 becomes U+FFFD.
+  input.messages[0]["content"] = "{{ x }} {% if %} <b>&amp;</b> \\n\n";
+  EXPECT_EQ(*parsed->render(input), "{{ x }} {% if %} <b>&amp;</b> \\n\n");
+  input.messages[0]["content"] = "a\xff";
+  EXPECT_EQ(*parsed->render(input), "a\xef\xbf\xbd");
+  input.messages[0]["content"] = Json::parse("18446744073709551615");
+  EXPECT_EQ(*parsed->render(input), "1.8446744073709552e+19");
+}
+
+TEST(ChatTemplate, RendersOnManyThreadsAtOnce) {
+  const auto parsed = ChatTemplate::parse(
+      "{% macro m(x) %}{{ x }}{{ caller() }}{% endmacro %}{% set ns = namespace(n=0) %}"
+      "{% for i in range(50) %}{% call m(i) %},{% endcall %}{% set ns.n = ns.n + i %}{% endfor %}"
+      "{{ ns.n }}{{ messages|tojson }}");
+  ASSERT_TRUE(parsed.ok());
+  const ChatTemplateInput input = greeting();
+  const std::string expected = *parsed->render(input);
+  EXPECT_NE(expected.find("1225[{\"role\": \"user\""), std::string::npos) << expected;
+  std::vector<std::string> texts(8);
+  std::vector<std::thread> threads;
+  for (std::string& text : texts) {
+    threads.emplace_back([&parsed, &input, &text] {
+      for (int round = 0; round < 20; ++round) text = *parsed->render(input);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const std::string& text : texts) EXPECT_EQ(text, expected);
 }
 
 }  // namespace
