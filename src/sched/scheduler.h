@@ -62,9 +62,9 @@ class Scheduler {
  public:
   Scheduler(KvConfig kv, SchedulerLimits limits);
 
-  // Whether a request can ever run. invalid_input: an empty prompt, a number out of range, a context
-  // that is too long, a request that could not run even with the whole pool to itself. The error says
-  // the numbers. Reads nothing that changes: any thread may call it at any time.
+  // Whether a request can ever run. invalid_input: an empty prompt, a number out of range, a
+  // context that is too long, a request that could not run even with the whole pool to itself. The
+  // error says the numbers. Reads nothing that changes: any thread may call it at any time.
   Result<void> check(const RequestSpec& spec) const;
 
   // Queues a request. The errors of check(); resource: the queue is full. Ids ascend in order of

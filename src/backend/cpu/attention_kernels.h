@@ -48,18 +48,45 @@ OCTAVO_INLINE int32_t clamp_to_tile(int32_t key, int32_t tile) {
   return lane < 0 ? 0 : (lane > 16 ? 16 : lane);
 }
 
-// scores[pair][key] for `pairs` pairs from `pair` on and `tiles` key tiles from `tile` on.
+// Blocks lie anywhere in memory and a tile is smaller than a page, so that the processor's own
+// prefetcher sees little of what comes. While a tile is worked on, the next one is asked for: the
+// keys ascending, then the values ascending.
+inline const void* tile_after_keys(const AttentionSegment& segment, int32_t tile,
+                                   int32_t first_tile, int32_t last_tile) {
+  if (tile < last_tile) return segment.keys[tile];
+  const int32_t value_tile = first_tile + tile - last_tile;
+  return segment.values[value_tile < last_tile ? value_tile : first_tile];
+}
+
+template <class Element>
+OCTAVO_INLINE void prefetch_values(const void* tile, int32_t head_dim) {
+  const auto* bytes = static_cast<const char*>(tile);
+  const auto size = static_cast<int64_t>(sizeof(Element)) * 16 * head_dim;
+  for (int64_t line = 0; line < size; line += 64) __builtin_prefetch(bytes + line);
+}
+
+// scores[pair][key] for `pairs` pairs from `pair` on and `tiles` key tiles from `tile` on, of those
+// in [first_tile, last_tile).
 template <class Element, int pairs, int tiles>
-inline void score_tiles(const AttentionSegment& segment, int pair, int tile, float* scores) {
+inline void score_tiles(const AttentionSegment& segment, int pair, int32_t tile, int32_t first_tile,
+                        int32_t last_tile, float* scores) {
   const Element* keys[tiles];
-  for (int t = 0; t < tiles; ++t) keys[t] = static_cast<const Element*>(segment.keys[tile + t]);
+  const Element* next[tiles];
+  for (int t = 0; t < tiles; ++t) {
+    keys[t] = static_cast<const Element*>(segment.keys[tile + t]);
+    next[t] = static_cast<const Element*>(
+        tile_after_keys(segment, tile + tiles + t, first_tile, last_tile));
+  }
   F32x16 sums[pairs][tiles];
   for (int p = 0; p < pairs; ++p) {
     for (int t = 0; t < tiles; ++t) sums[p][t] = zero();
   }
   for (int32_t d = 0; d < segment.head_dim; ++d) {
     F32x16 key[tiles];
-    for (int t = 0; t < tiles; ++t) key[t] = load_element(keys[t] + 16 * d);
+    for (int t = 0; t < tiles; ++t) {
+      key[t] = load_element(keys[t] + 16 * d);
+      __builtin_prefetch(next[t] + 16 * d);
+    }
     for (int p = 0; p < pairs; ++p) {
       const F32x16 query = broadcast(segment.queries[pair + p][d]);
       for (int t = 0; t < tiles; ++t) sums[p][t] = fma(query, key[t], sums[p][t]);
@@ -170,12 +197,15 @@ inline void attend_pairs(const AttentionSegment& segment, int pair, float* score
     if (segment.last[p] > last) last = segment.last[p];
   }
   constexpr int step = kKeyTilesAtOnce<pairs>;
-  const int32_t tiles = (last + 15) / 16;
-  int32_t tile = first / 16;
-  for (; tile + step <= tiles; tile += step) {
-    score_tiles<Element, pairs, step>(segment, pair, tile, scores);
+  const int32_t first_tile = first / 16;
+  const int32_t last_tile = (last + 15) / 16;
+  int32_t tile = first_tile;
+  for (; tile + step <= last_tile; tile += step) {
+    score_tiles<Element, pairs, step>(segment, pair, tile, first_tile, last_tile, scores);
   }
-  for (; tile < tiles; ++tile) score_tiles<Element, pairs, 1>(segment, pair, tile, scores);
+  for (; tile < last_tile; ++tile) {
+    score_tiles<Element, pairs, 1>(segment, pair, tile, first_tile, last_tile, scores);
+  }
 
   for (int p = pair; p < pair + pairs; ++p) {
     out.max[p] = -__builtin_inff();
@@ -185,7 +215,10 @@ inline void attend_pairs(const AttentionSegment& segment, int pair, float* score
     for (int64_t d = 0; d < out.stride; d += 16) store(out.values + p * out.stride + d, zero());
   }
 
-  for (tile = first / 16; tile < tiles; ++tile) {
+  for (tile = first_tile; tile < last_tile; ++tile) {
+    if (pair == 0 && tile + 2 < last_tile) {
+      prefetch_values<Element>(segment.values[tile + 2], segment.head_dim);
+    }
     int32_t from[pairs];
     int32_t to[pairs];
     bool together = true;
