@@ -45,8 +45,8 @@ const Value* Metadata::find(std::string_view key) const {
 }
 
 Result<void> Metadata::insert(std::string key, Value value) {
-  const bool is_new = values_.try_emplace(key, std::move(value)).second;
-  if (!is_new) return invalid_input("{}: key '{}': there twice", source_, printable(key));
+  if (has(key)) return invalid_input("{}: key '{}': there twice", source_, printable(key));
+  values_[key] = std::move(value);
   keys_.push_back(std::move(key));
   return {};
 }
