@@ -108,7 +108,7 @@ class Lexer {
     const bool has_sign =
         at_ + 2 < source_.size() && (source_[at_ + 2] == '-' || source_[at_ + 2] == '+');
     if (type == '#') return lex_comment(has_sign ? 3 : 2);
-    if (type == '%' && lex_raw(has_sign ? 3 : 2)) return;
+    if (type == '%' && lex_raw()) return;
     emit(type == '%' ? TokenKind::block_begin : TokenKind::output_begin, {});
     advance(has_sign ? 3 : 2);
     lex_inside(type == '%');
@@ -158,7 +158,8 @@ class Lexer {
     return true;
   }
 
-  bool lex_raw(size_t /*opening*/) {
+  // A whole raw block at `at_`; false when there is none.
+  bool lex_raw() {
     Tag open;
     if (!match_tag(at_, "raw", open) || open.sign_after == '+') return false;
     advance(open.bytes);
