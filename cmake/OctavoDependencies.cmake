@@ -1,4 +1,5 @@
-# Everything Octavo is built from. CONTRIBUTING.md gives the Debian package and the reason for each.
+# Everything Octavo is built from. tools/packages.txt gives the Debian package and the
+# reason for each.
 find_package(Threads REQUIRED)
 find_package(fmt REQUIRED)
 find_package(spdlog REQUIRED)

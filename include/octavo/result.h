@@ -78,6 +78,7 @@ class [[nodiscard]] Result<void> {
 #define OCTAVO_CONCAT_INNER(a, b) a##b
 #define OCTAVO_CONCAT(a, b) OCTAVO_CONCAT_INNER(a, b)
 
+// NOLINTBEGIN(bugprone-macro-parentheses): a target may be a declaration, which takes none.
 // OCTAVO_ASSIGN(auto file, open(path)): declares or assigns the value, or returns the error.
 #define OCTAVO_ASSIGN(target, expression) \
   OCTAVO_ASSIGN_INNER(OCTAVO_CONCAT(octavo_assign_, __LINE__), target, expression)
@@ -87,3 +88,4 @@ class [[nodiscard]] Result<void> {
     return temporary.error();                              \
   }                                                        \
   target = std::move(temporary).value()
+// NOLINTEND(bugprone-macro-parentheses)

@@ -3,6 +3,7 @@
 #include "octavo/engine.h"
 
 #include <atomic>
+#include <ctime>
 
 #include "base/error.h"
 #include "engine/engine_loop.h"
@@ -62,6 +63,8 @@ class EngineImpl final : public Engine {
       input.messages.push_back({{"role", message.role}, {"content", message.content}});
     }
     input.add_generation_prompt = add_generation_prompt;
+    const std::time_t now = std::time(nullptr);
+    localtime_r(&now, &input.date);
     const auto text_of = [this](std::optional<int32_t> token) {
       return token ? std::string(model_.tokenizer->token_text(*token)) : std::string();
     };

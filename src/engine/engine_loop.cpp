@@ -27,7 +27,7 @@ EngineLoop::EngineLoop(LoadedModel& model, const EngineConfig& config,
       config_(config),
       mailbox_(std::move(mailbox)),
       scheduler_(model.kv, limits_of(model, config)) {
-  publish_stats(nullptr);
+  publish_stats();
   thread_ = std::thread([this] { run(); });
 }
 
@@ -38,10 +38,12 @@ EngineLoop::~EngineLoop() {
 
 void EngineLoop::run() {
   while (take_mail()) {
+    publish_stats();
     if (scheduler_.has_work()) {
       step();
     } else if (!mailbox_->wait(config_.kv_idle_seconds)) {
       give_back_idle_memory();
+      publish_stats();
       mailbox_->wait(0);
     }
   }
@@ -103,7 +105,7 @@ void EngineLoop::step() {
   sampled_.assign(rows_.size(), {});
   model_.backend->sample(logits, rows_, /*allowed=*/{}, sampled_);
   deliver(plan);
-  publish_stats(&plan);
+  count_step(plan);
   scheduler_.commit(plan, results_);
   forget_finished();
 }
@@ -205,10 +207,20 @@ void EngineLoop::give_back_idle_memory() {
     model_.kv_store->release(first,
                              std::min(extent_blocks, model_.kv_store->block_count() - first));
   }
-  publish_stats(nullptr);
 }
 
-void EngineLoop::publish_stats(const Plan* plan) {
+void EngineLoop::count_step(const Plan& plan) {
+  const std::lock_guard lock(stats_mutex_);
+  ++stats_.steps;
+  stats_.generated_tokens += static_cast<int64_t>(plan.samples.size());
+  for (const PlanItem& item : plan.items) {
+    const int32_t prompt_left =
+        scheduler_.sequence(item.sequence).prompt_length() - item.first_position;
+    stats_.prompt_tokens += std::clamp(prompt_left, 0, item.q_len);
+  }
+}
+
+void EngineLoop::publish_stats() {
   const PoolCounts pool = scheduler_.kv().counts();
   const SchedulerCounters counters = scheduler_.counters();
   const std::lock_guard lock(stats_mutex_);
@@ -220,14 +232,6 @@ void EngineLoop::publish_stats(const Plan* plan) {
   stats_.block_bytes = model_.kv_store->shape().block_bytes();
   stats_.prefix_hit_tokens = counters.prefix_hit_tokens;
   stats_.preemptions = counters.preemptions;
-  if (plan == nullptr) return;
-  ++stats_.steps;
-  stats_.generated_tokens += static_cast<int64_t>(plan->samples.size());
-  for (const PlanItem& item : plan->items) {
-    const int32_t prompt_left =
-        scheduler_.sequence(item.sequence).prompt_length() - item.first_position;
-    stats_.prompt_tokens += std::clamp(prompt_left, 0, item.q_len);
-  }
 }
 
 EngineStats EngineLoop::stats() const {

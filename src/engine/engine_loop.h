@@ -46,7 +46,8 @@ class EngineLoop {
   SampleResult deliver_token(Active& active, const Sequence& sequence, const SampledToken& sampled);
   void forget_finished();
   void give_back_idle_memory();
-  void publish_stats(const Plan* plan);
+  void count_step(const Plan& plan);
+  void publish_stats();
 
   LoadedModel& model_;
   const EngineConfig config_;

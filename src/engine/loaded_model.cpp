@@ -79,7 +79,7 @@ Result<void> describe(const EngineConfig& config, LoadedModel& loaded) {
 
 Result<text::ChatTemplate> read_template(const gguf::Metadata& metadata, bool& has_own) {
   has_own = metadata.has("tokenizer.chat_template");
-  if (!has_own) return text::ChatTemplate::default_template();
+  if (!has_own) return text::default_template();
   OCTAVO_ASSIGN(const std::string source, metadata.string("tokenizer.chat_template"));
   Result<text::ChatTemplate> parsed = text::ChatTemplate::parse(source);
   if (!parsed) {

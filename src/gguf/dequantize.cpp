@@ -137,14 +137,16 @@ void dequantize(const BlockQ5_K& block, float* out) {
     const float scale = d * static_cast<float>(group.scale);
     const float min = dmin * static_cast<float>(group.min);
     const int high = block.qh[i % 32] >> (i / 32) & 1;
-    out[i] = scale * static_cast<float>(nibble_in_k_block(block.qs, i) | high << 4) - min;
+    const int q = nibble_in_k_block(block.qs, i) | high << 4;
+    out[i] = scale * static_cast<float>(q) - min;
   }
 }
 
 void dequantize(const BlockQ6_K& block, float* out) {
   const float d = float_from_f16(block.d);
   for (size_t i = 0; i < kSuperBlock; ++i) {
-    const float scale = d * static_cast<float>(block.scales[i / 16]);
+    const int8_t group = block.scales[i / 16];
+    const float scale = d * static_cast<float>(group);
     const size_t half = i / 128;
     const size_t within = i % 128;
     const int low = nibble(block.ql[64 * half + within % 64], within / 64);

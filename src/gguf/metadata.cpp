@@ -45,10 +45,8 @@ const Value* Metadata::find(std::string_view key) const {
 }
 
 Result<void> Metadata::insert(std::string key, Value value) {
-  const auto [position, inserted] = values_.try_emplace(key, std::move(value));
-  if (!inserted) {
-    return invalid_input("{}: key '{}': there twice", source_, printable(position->first));
-  }
+  if (has(key)) return invalid_input("{}: key '{}': there twice", source_, printable(key));
+  values_[key] = std::move(value);
   keys_.push_back(std::move(key));
   return {};
 }

@@ -211,12 +211,12 @@ class Parser {
   template <class T, class Wide>
   Result<void> read_numbers(std::string_view where, std::vector<Wide>& out) {
     OCTAVO_ASSIGN(const uint64_t count, read_count(where, "elements", sizeof(T), kMaxArrayLength));
-    out.resize(count);
-    for (Wide& element : out) {
+    out.reserve(count);
+    for (uint64_t i = 0; i < count; ++i) {
       T number = {};
       std::memcpy(&number, bytes_ + position_, sizeof(T));
       position_ += sizeof(T);
-      element = static_cast<Wide>(number);
+      out.push_back(static_cast<Wide>(number));
     }
     return {};
   }

@@ -109,12 +109,12 @@ Tensor Gemma3::forward(const Batch& batch, KvStore& store) const {
 
 Result<std::unique_ptr<Model>> load_gemma3(const gguf::File& file, Backend& backend) {
   OCTAVO_ASSIGN(const Hyperparameters hp, read_hyperparameters(file));
-  OCTAVO_ASSIGN(const uint32_t window,
-                file.metadata().u32_or("gemma3.attention.sliding_window", 0));
+  OCTAVO_ASSIGN(const int32_t window,
+                read_window(file.metadata(), "gemma3.attention.sliding_window"));
   std::vector<int32_t> windows;
   for (int32_t layer = 0; layer < hp.layers; ++layer) {
     const bool global = (layer + 1) % kLayersPerGlobal == 0;
-    windows.push_back(global ? 0 : static_cast<int32_t>(window));
+    windows.push_back(global ? 0 : window);
   }
   auto model = std::make_unique<Gemma3>(backend, hp, windows);
   OCTAVO_TRY(model->load_scales(file));

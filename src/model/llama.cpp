@@ -10,8 +10,9 @@ Result<std::unique_ptr<Model>> load_llama(const gguf::File& file, Backend& backe
   OCTAVO_ASSIGN(const Hyperparameters hp, read_hyperparameters(file));
   OCTAVO_ASSIGN(RopeTable rope, read_rope(file, hp, /*interleaved=*/true));
   // Mistral 7B v0.1 sees 4,096 positions back in every layer.
-  OCTAVO_ASSIGN(const uint32_t window, file.metadata().u32_or("llama.attention.sliding_window", 0));
-  const std::vector<int32_t> windows(static_cast<size_t>(hp.layers), static_cast<int32_t>(window));
+  OCTAVO_ASSIGN(const int32_t window,
+                read_window(file.metadata(), "llama.attention.sliding_window"));
+  const std::vector<int32_t> windows(static_cast<size_t>(hp.layers), window);
   return Decoder::load(file, backend, hp, std::move(rope), windows);
 }
 

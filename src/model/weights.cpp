@@ -73,6 +73,15 @@ Result<Hyperparameters> read_hyperparameters(const gguf::File& file) {
   return hp;
 }
 
+Result<int32_t> read_window(const gguf::Metadata& metadata, const std::string& key) {
+  OCTAVO_ASSIGN(const uint32_t window, metadata.u32_or(key, 0));
+  if (window > kMaxContext) {
+    return invalid_input("{}: key '{}': {} is not between 0 and {}", metadata.source(), key, window,
+                         kMaxContext);
+  }
+  return static_cast<int32_t>(window);
+}
+
 ModelShape make_shape(const Hyperparameters& hp, const std::vector<int32_t>& windows) {
   ModelShape shape;
   shape.architecture = hp.architecture;

@@ -34,6 +34,9 @@ struct Hyperparameters {
 // The hyperparameters of `file`, checked to be possible (heads divide, sizes below absurd).
 Result<Hyperparameters> read_hyperparameters(const gguf::File& file);
 
+// How many positions back a layer sees, itself included, by `key`; 0 (all) when the key is missing.
+Result<int32_t> read_window(const gguf::Metadata& metadata, const std::string& key);
+
 // The model's shape, with a KV group for every window in `windows` [layers] (0: all positions).
 ModelShape make_shape(const Hyperparameters& hp, const std::vector<int32_t>& windows);
 

@@ -108,6 +108,9 @@ void BpeModel::encode(std::string_view text, bool /*at_start*/, std::vector<int3
   if (vocabulary_.spelling() == Spelling::visible_space) {
     normalised = with_visible_spaces(text);
     text = normalised;
+  } else if (!has_all_bytes(text)) {
+    normalised = with_known_bytes(text);
+    text = normalised;
   }
   Merger merger;
   std::string scratch;
@@ -119,6 +122,25 @@ void BpeModel::encode(std::string_view text, bool /*at_start*/, std::vector<int3
       encode_word(word, merger, out);
     }
   }
+}
+
+bool BpeModel::has_all_bytes(std::string_view text) const {
+  return std::all_of(text.begin(), text.end(), [this](char byte) {
+    return vocabulary_.byte_token(static_cast<uint8_t>(byte)) != no_token;
+  });
+}
+
+// `text` with U+FFFD for each character, or byte outside one, that the vocabulary can not spell.
+std::string BpeModel::with_known_bytes(std::string_view text) const {
+  std::string out;
+  out.reserve(text.size());
+  for (size_t at = 0; at < text.size();) {
+    const size_t length = utf8_sequence_length(text.substr(at));
+    const std::string_view character = text.substr(at, length == 0 ? 1 : length);
+    out += has_all_bytes(character) ? character : replacement_character;
+    at += character.size();
+  }
+  return out;
 }
 
 // The token that is all of `word`, for the models that take it before any merge: those whose
@@ -164,11 +186,7 @@ void BpeModel::append_symbol(const Symbol& symbol, std::vector<int32_t>& out) co
     out.push_back(symbol.id);
     return;
   }
-  const bool bytes_are_missing = std::any_of(
-      symbol.text.begin(), symbol.text.end(),
-      [this](char c) { return vocabulary_.byte_token(static_cast<uint8_t>(c)) == no_token; });
-  const std::string_view bytes = bytes_are_missing ? replacement_character : symbol.text;
-  for (const char byte : bytes) {
+  for (const char byte : symbol.text) {
     const int32_t id = vocabulary_.byte_token(static_cast<uint8_t>(byte));
     if (id != no_token) out.push_back(id);
   }

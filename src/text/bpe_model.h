@@ -3,7 +3,7 @@
 // first.
 //
 // With Spelling::byte_alphabet a word starts as its bytes, so that any bytes come back as they were
-// if the vocabulary has all 256 (a byte it lacks is written as U+FFFD). With
+// if the vocabulary has all 256 (a character with a byte it lacks becomes U+FFFD). With
 // Spelling::visible_space it starts as its characters with U+2581 for a space, and a character
 // without a token is written byte by byte. Merges are kept by token ids, in one hash table. Refers
 // to the Vocabulary, which must outlive it.
@@ -44,6 +44,8 @@ class BpeModel final : public SubwordModel {
   std::optional<Merge> find_merge(int32_t left, int32_t right) const;
   int32_t whole_word(std::string_view word, std::string& scratch) const;
   void encode_word(std::string_view word, Merger& merger, std::vector<int32_t>& out) const;
+  bool has_all_bytes(std::string_view text) const;
+  std::string with_known_bytes(std::string_view text) const;
   void add_characters(std::string_view word, Merger& merger) const;
   void append_symbol(const Symbol& symbol, std::vector<int32_t>& out) const;
 

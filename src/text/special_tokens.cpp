@@ -3,16 +3,17 @@
 #include <algorithm>
 #include <array>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "base/error.h"
+#include "text/vocabulary.h"
 
 namespace octavo::text {
 namespace {
 
-using Find = std::function<int32_t(std::string_view)>;
-
 // Texts that end a turn in the models that have them.
-constexpr std::array<std::string_view, 26> turn_ends = {
+constexpr std::array<std::string_view, 28> turn_ends = {
     "<|eot_id|>",        // Llama 3
     "<|im_end|>",        // ChatML: Qwen, SmolLM2
     "<|end|>",           // Phi-3
@@ -24,7 +25,8 @@ constexpr std::array<std::string_view, 26> turn_ends = {
     "<eos>",             // Gemma
     "<turn|>",           // Gemma 4
     "<|tool_response>",  // Gemma 4
-    "<EOT>",             // DeepSeek Coder, CodeLlama
+    "<EOT>",             // CodeLlama
+    "<|EOT|>",           // DeepSeek Coder
     "_<EOT>",
     "[EOT]",  // Kimi K2
     "[EOS]",
@@ -40,6 +42,7 @@ constexpr std::array<std::string_view, 26> turn_ends = {
     "<|repo_name|>",
     "<|file_sep|>",
     "<fim_pad>",
+    "<reponame>",
 };
 
 // The first of these that exists is the end of turn, where the metadata names none.
@@ -61,16 +64,29 @@ std::optional<int32_t> inside(std::optional<int32_t> id, int32_t vocabulary_size
   return id && *id < vocabulary_size ? id : std::nullopt;
 }
 
-std::vector<int32_t> turn_end_ids(const SpecialTokens& special, const Find& find) {
-  const auto exists = [&find](std::string_view text) { return find(text) >= 0; };
-  // Two families use a text that ends the turn elsewhere for something inside the turn.
+// The token of that text which ends a turn, or no_token.
+int32_t find_turn_end(const Vocabulary& vocabulary, std::string_view text) {
+  const auto exists = [&vocabulary](std::string_view other) {
+    return vocabulary.find(other) != no_token;
+  };
+  // Two families have a text inside the turn that ends the turn elsewhere.
   const bool harmony =
       (exists("<|return|>") && exists("<|call|>")) || (exists("<|calls|>") && exists("<|flush|>"));
-  const bool gemma4 = exists("<|tool_response>");
+  if (text == "<|end|>" && harmony) return no_token;
+  if (text == "</s>" && exists("<|tool_response>")) return no_token;
+  const int32_t id = vocabulary.find(text);
+  // A file that calls "</s>" an ordinary token means the mark-up (Qwen's vocabulary has it so);
+  // nobody writes "<|im_end|>" by chance, and files that call such a token ordinary are wrong.
+  const bool unmistakable = text.substr(0, 2) == "<|";
+  if (id != no_token && !unmistakable && vocabulary.kind(id) == TokenKind::normal) return no_token;
+  return id;
+}
+
+std::vector<int32_t> turn_end_ids(const SpecialTokens& special, const Vocabulary& vocabulary) {
   std::vector<int32_t> ids;
   for (const std::string_view text : turn_ends) {
-    if ((harmony && text == "<|end|>") || (gemma4 && text == "</s>")) continue;
-    if (exists(text)) ids.push_back(find(text));
+    const int32_t id = find_turn_end(vocabulary, text);
+    if (id != no_token) ids.push_back(id);
   }
   for (const std::optional<int32_t> id : {special.eos, special.eot, special.eom}) {
     if (id) ids.push_back(*id);
@@ -93,8 +109,10 @@ Result<bool> flag_of_key(const gguf::Metadata& metadata, const std::string& key,
 
 }  // namespace
 
-Result<SpecialTokens> load_special_tokens(const gguf::Metadata& metadata, int32_t vocabulary_size,
-                                          const SpecialDefaults& defaults, const Find& find) {
+Result<SpecialTokens> load_special_tokens(const gguf::Metadata& metadata,
+                                          const Vocabulary& vocabulary,
+                                          const SpecialDefaults& defaults) {
+  const int32_t vocabulary_size = vocabulary.size();
   SpecialTokens special;
   special.bos = inside(defaults.bos, vocabulary_size);
   special.eos = inside(defaults.eos, vocabulary_size);
@@ -112,10 +130,12 @@ Result<SpecialTokens> load_special_tokens(const gguf::Metadata& metadata, int32_
     if (id) *target = id;
   }
   for (const std::string_view text : eot_texts) {
-    if (!special.eot && find(text) >= 0) special.eot = find(text);
+    const int32_t id = find_turn_end(vocabulary, text);
+    if (!special.eot && id != no_token) special.eot = id;
   }
-  if (!special.eom && find("<|eom_id|>") >= 0) special.eom = find("<|eom_id|>");
-  special.end_of_generation = turn_end_ids(special, find);
+  const int32_t eom = find_turn_end(vocabulary, "<|eom_id|>");
+  if (!special.eom && eom != no_token) special.eom = eom;
+  special.end_of_generation = turn_end_ids(special, vocabulary);
 
   OCTAVO_ASSIGN(special.add_bos, flag_of_key(metadata, "tokenizer.ggml.add_bos_token",
                                              defaults.add_bos, special.bos.has_value()));

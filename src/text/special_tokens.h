@@ -4,9 +4,7 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
-#include <string_view>
 #include <vector>
 
 #include "gguf/metadata.h"
@@ -35,10 +33,12 @@ struct SpecialDefaults {
   bool add_bos = false;
 };
 
-// `find` gives the id of a token's text or -1. An id outside [0, vocabulary_size), or a BOS or EOS
-// that is to be added and is not named, is an error.
-Result<SpecialTokens> load_special_tokens(const gguf::Metadata& metadata, int32_t vocabulary_size,
-                                          const SpecialDefaults& defaults,
-                                          const std::function<int32_t(std::string_view)>& find);
+class Vocabulary;
+
+// `vocabulary` has its texts and kinds already. An id outside it, or a flag in the file to add a
+// BOS or EOS that the file does not name, is an error.
+Result<SpecialTokens> load_special_tokens(const gguf::Metadata& metadata,
+                                          const Vocabulary& vocabulary,
+                                          const SpecialDefaults& defaults);
 
 }  // namespace octavo::text

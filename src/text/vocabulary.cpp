@@ -60,12 +60,8 @@ Result<Vocabulary> Vocabulary::load(const gguf::Metadata& metadata, Spelling spe
   vocabulary.spelling_ = spelling;
   OCTAVO_TRY(vocabulary.load_texts(metadata));
   OCTAVO_TRY(vocabulary.load_kinds(metadata));
-  OCTAVO_ASSIGN(vocabulary.special_, load_special_tokens(metadata, vocabulary.size(), defaults,
-                                                         [&vocabulary](std::string_view text) {
-                                                           return vocabulary.find(text);
-                                                         }));
-  // Files that call a token which ends the turn ordinary text are wrong: a user's text would end
-  // it.
+  OCTAVO_ASSIGN(vocabulary.special_, load_special_tokens(metadata, vocabulary, defaults));
+  // Whatever the file calls them: a user's text must not end the model's turn.
   for (const int32_t id : vocabulary.special_.end_of_generation) {
     if (vocabulary.is_ordinary(id)) vocabulary.kinds_[static_cast<size_t>(id)] = TokenKind::control;
   }

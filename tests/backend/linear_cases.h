@@ -1,5 +1,6 @@
 // Random matrix products for the tests of the CPU kernels: the cases, their data, and how to run
-// them. Deterministic for a seed, on every machine.
+// them. Deterministic for a seed, on every machine: no expression draws two numbers, since their
+// order would be the compiler's.
 #pragma once
 
 #include <cmath>
@@ -50,8 +51,8 @@ inline float random_float(std::mt19937_64& random) {
 // Writes a half-precision number of magnitude 2^-8 to 2^-4 over the field at `offset` of a block.
 inline void set_f16(std::byte* block, size_t offset, std::mt19937_64& random) {
   const float sign = (random() & 1) != 0 ? -1.0f : 1.0f;
-  const float value =
-      std::ldexp(1.0f + std::fabs(random_float(random)), -8 + static_cast<int>(random() % 4));
+  const float mantissa = 1.0f + std::fabs(random_float(random));
+  const float value = std::ldexp(mantissa, static_cast<int>(random() % 4) - 8);
   const uint16_t bits = f16_from_float(sign * value);
   std::memcpy(block + offset, &bits, sizeof(bits));
 }
@@ -106,7 +107,8 @@ inline std::vector<std::byte> random_tensor(DType type, size_t elements, std::mt
 inline std::vector<float> random_activations(size_t rows, size_t columns, std::mt19937_64& random) {
   std::vector<float> out(rows * columns);
   for (float& value : out) {
-    value = random_float(random) * ((random() & 31) == 0 ? 20.0f : 1.0f);
+    value = random_float(random);
+    if ((random() & 31) == 0) value *= 20.0f;
   }
   if (columns >= 2 * kChunk) {
     for (size_t i = 0; i < kChunk; ++i) out[kChunk + i] = 0.0f;

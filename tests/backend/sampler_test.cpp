@@ -12,9 +12,9 @@
 namespace octavo {
 namespace {
 
-SampledToken sample(const std::vector<float>& logits, const SamplingParams& params,
-                    uint32_t position = 0, std::vector<int32_t> tokens = {}, int prompt_length = 0,
-                    std::vector<int32_t> banned = {}, std::vector<uint32_t> allowed = {}) {
+SampledToken draw(const std::vector<float>& logits, const SamplingParams& params,
+                  uint32_t position = 0, std::vector<int32_t> tokens = {}, int prompt_length = 0,
+                  std::vector<int32_t> banned = {}, std::vector<uint32_t> allowed = {}) {
   SamplerScratch scratch;
   SampleRow row{.params = &params,
                 .seed = params.seed,
@@ -30,7 +30,7 @@ std::map<int32_t, double> frequencies(const std::vector<float>& logits,
                                       const SamplingParams& params) {
   std::map<int32_t, double> counts;
   constexpr uint32_t kDraws = 20'000;
-  for (uint32_t i = 0; i < kDraws; ++i) counts[sample(logits, params, i).token] += 1.0 / kDraws;
+  for (uint32_t i = 0; i < kDraws; ++i) counts[draw(logits, params, i).token] += 1.0 / kDraws;
   return counts;
 }
 
@@ -65,10 +65,10 @@ TEST(Random, DrawsAreUniformAndDependOnEveryArgument) {
 
 TEST(Sampler, GreedyTakesTheLowestIdOnATie) {
   SamplingParams params{.temperature = 0.0F};
-  EXPECT_EQ(sample({1, 5, 2, 5}, params).token, 1);
-  EXPECT_EQ(sample({-3, -1, -2}, params).token, 1);
+  EXPECT_EQ(draw({1, 5, 2, 5}, params).token, 1);
+  EXPECT_EQ(draw({-3, -1, -2}, params).token, 1);
   const float nan = std::numeric_limits<float>::quiet_NaN();
-  EXPECT_EQ(sample({nan, -1, nan, 4}, params).token, 3);
+  EXPECT_EQ(draw({nan, -1, nan, 4}, params).token, 3);
 }
 
 TEST(Sampler, FollowsTheSoftmaxAtEachTemperature) {
@@ -134,7 +134,7 @@ TEST(Sampler, TopPAgreesWithAFullSort) {
     double sum = 0.0;
     size_t expected = 0;
     while ((sum += nucleus[expected] / mass) <= target) ++expected;
-    EXPECT_EQ(sample(logits, params).token, order[expected]) << trial;
+    EXPECT_EQ(draw(logits, params).token, order[expected]) << trial;
   }
 }
 
@@ -143,31 +143,31 @@ TEST(Sampler, Penalties) {
   const std::vector<float> logits = {2.0F, 1.9F, -1.0F};
   const std::vector<int32_t> tokens = {0, 1, 1};  // the prompt is {0}
   greedy.repetition_penalty = 2.0F;               // 1.0, 0.95, -1
-  EXPECT_EQ(sample(logits, greedy, 0, tokens, 1).token, 0);
-  EXPECT_EQ(sample({2.0F, 1.9F, 1.2F}, greedy, 0, tokens, 1).token, 2);
+  EXPECT_EQ(draw(logits, greedy, 0, tokens, 1).token, 0);
+  EXPECT_EQ(draw({2.0F, 1.9F, 1.2F}, greedy, 0, tokens, 1).token, 2);
   greedy.repetition_penalty = 1.0F;
   greedy.presence_penalty = 0.5F;  // counts generated tokens alone: 2, 1.4
-  EXPECT_EQ(sample({2.0F, 2.4F, -1.0F}, greedy, 0, tokens, 1).token, 0);
+  EXPECT_EQ(draw({2.0F, 2.4F, -1.0F}, greedy, 0, tokens, 1).token, 0);
   greedy.presence_penalty = 0.0F;
   greedy.frequency_penalty = 0.15F;  // twice for token 1: 2.2 - 0.3
-  EXPECT_EQ(sample({2.0F, 2.2F, -1.0F}, greedy, 0, tokens, 1).token, 0);
-  EXPECT_EQ(sample({2.0F, 2.2F, -1.0F}, greedy, 0, {0, 1}, 1).token, 1);
+  EXPECT_EQ(draw({2.0F, 2.2F, -1.0F}, greedy, 0, tokens, 1).token, 0);
+  EXPECT_EQ(draw({2.0F, 2.2F, -1.0F}, greedy, 0, {0, 1}, 1).token, 1);
 }
 
 TEST(Sampler, BiasBansAndMask) {
   SamplingParams params{.temperature = 0.0F, .logit_bias = {{2, 10.0F}, {99, 5.0F}, {-1, 5.0F}}};
-  EXPECT_EQ(sample({3, 1, 0, 2}, params).token, 2);
-  EXPECT_EQ(sample({3, 1, 0, 2}, params, 0, {}, 0, {2, 0}).token, 3);
-  EXPECT_EQ(sample({3, 1, 0, 2}, params, 0, {}, 0, {}, {0b1010}).token, 3);
+  EXPECT_EQ(draw({3, 1, 0, 2}, params).token, 2);
+  EXPECT_EQ(draw({3, 1, 0, 2}, params, 0, {}, 0, {2, 0}).token, 3);
+  EXPECT_EQ(draw({3, 1, 0, 2}, params, 0, {}, 0, {}, {0b1010}).token, 3);
   params.temperature = 1.0F;
   for (uint32_t i = 0; i < 100; ++i) {
-    EXPECT_EQ(sample({3, 1, 0, 2}, params, i, {}, 0, {0, 2, 3}).token, 1);
+    EXPECT_EQ(draw({3, 1, 0, 2}, params, i, {}, 0, {0, 2, 3}).token, 1);
   }
 }
 
 TEST(Sampler, LogprobsAreOfTheUnmodifiedLogits) {
   SamplingParams params{.temperature = 0.0F, .logit_bias = {{0, 10.0F}}, .logprobs = 2};
-  const SampledToken sampled = sample({std::log(0.2F), std::log(0.5F), std::log(0.3F)}, params);
+  const SampledToken sampled = draw({std::log(0.2F), std::log(0.5F), std::log(0.3F)}, params);
   EXPECT_EQ(sampled.token, 0);
   EXPECT_NEAR(sampled.logprob, std::log(0.2F), 1e-6);
   ASSERT_EQ(sampled.top.size(), 2u);
@@ -175,9 +175,9 @@ TEST(Sampler, LogprobsAreOfTheUnmodifiedLogits) {
   EXPECT_NEAR(sampled.top[0].logprob, std::log(0.5F), 1e-6);
   EXPECT_EQ(sampled.top[1].token, 2);
   params.logprobs = 50;  // more than the vocabulary
-  EXPECT_EQ(sample({1, 2, 3}, params).top.size(), 3u);
+  EXPECT_EQ(draw({1, 2, 3}, params).top.size(), 3u);
   params.logprobs = 0;
-  EXPECT_TRUE(sample({1, 2, 3}, params).top.empty());
+  EXPECT_TRUE(draw({1, 2, 3}, params).top.empty());
 }
 
 }  // namespace

@@ -20,8 +20,9 @@ TEST(Float16, EveryHalfSurvivesTheRoundTrip) {
   }
 }
 
-// The compiler's own _Float16 is the outside judge.
+// The compiler's own _Float16 is the outside judge, where it has one (clang 14 has none on x86).
 TEST(Float16, RoundsAsTheCompilerDoes) {
+#ifdef __FLT16_MAX__
   uint32_t state = 1;
   for (int i = 0; i < 2'000'000; ++i) {
     state = state * 1664525u + 1013904223u;
@@ -30,6 +31,9 @@ TEST(Float16, RoundsAsTheCompilerDoes) {
     const auto expected = static_cast<_Float16>(value);
     EXPECT_EQ(f16_from_float(value), std::bit_cast<uint16_t>(expected)) << value;
   }
+#else
+  GTEST_SKIP() << "this compiler has no _Float16";
+#endif
 }
 
 TEST(Float16, Bfloat16RoundsToNearestEven) {

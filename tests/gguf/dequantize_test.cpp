@@ -35,6 +35,7 @@ TEST_P(Dequantize, EqualsTheIndependentImplementationBitForBit) {
 
 std::vector<DType> all_types() {
   std::vector<DType> types;
+  types.reserve(kDTypes.size());
   for (const DTypeInfo& entry : kDTypes) types.push_back(entry.type);
   return types;
 }

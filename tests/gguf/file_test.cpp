@@ -150,6 +150,7 @@ TEST(File, NamesThePathThatCannotBeOpened) {
 
 TEST(File, ReadsAVocabularyOfAQuarterMillion) {
   std::vector<std::string> tokens;
+  tokens.reserve(250'000);
   for (int i = 0; i < 250'000; ++i) tokens.push_back("token number " + std::to_string(i));
   Writer writer;
   writer.add_strings("tokenizer.ggml.tokens", tokens);

@@ -22,6 +22,7 @@ struct TinyModel {
   std::string left_out;   // a key or tensor
   std::string misshapen;  // a tensor
   std::string scaling_type;
+  uint32_t window = 0;
   uint32_t rope_dims = 4;
 
   std::vector<std::byte> bytes() const;
@@ -44,6 +45,7 @@ std::vector<std::byte> TinyModel::bytes() const {
   key("rope.dimension_count", rope_dims);
   writer.add_f32(architecture + ".attention.layer_norm_rms_epsilon", 1e-5F);
   if (!scaling_type.empty()) writer.add_string(architecture + ".rope.scaling.type", scaling_type);
+  if (window != 0) key("attention.sliding_window", window);
   const auto tensor = [&](const std::string& name, uint64_t in, uint64_t out) {
     if (name == left_out) return;
     if (name == misshapen) ++out;
@@ -127,6 +129,8 @@ TEST(ModelErrors, ImpossibleNumbersAreRefused) {
   EXPECT_NE(load_error({.heads = 8, .kv_heads = 8}).find("8 heads of 1 dimensions"),
             std::string::npos);
   EXPECT_NE(load_error({.rope_dims = 6}).find("rope.dimension_count"), std::string::npos);
+  EXPECT_NE(load_error({.window = 0xFFFFFFFF}).find("'llama.attention.sliding_window': 4294967295"),
+            std::string::npos);
   EXPECT_NE(load_error({.scaling_type = "longrope"}).find("'longrope' is not one of"),
             std::string::npos);
 }

@@ -2,8 +2,10 @@
 // and random text.
 #pragma once
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <random>
@@ -77,6 +79,60 @@ inline std::vector<int32_t> ids_of(const Tokenizer& tokenizer, std::string_view 
                                    EncodeOptions options = {false, false}) {
   return tokenizer.encode(text, options);
 }
+
+// A byte-level vocabulary of the 256 bytes, the given merges ("a b", in the alphabet), and control
+// tokens after them.
+inline MetadataBuilder byte_level(const std::vector<std::string>& merges,
+                                  const std::vector<std::string>& control = {},
+                                  const std::string& pre_tokenizer = "gpt-2") {
+  std::vector<std::string> tokens;
+  for (int byte = 0; byte < 256; ++byte) {
+    tokens.emplace_back(alphabet_character(static_cast<uint8_t>(byte)));
+  }
+  for (const std::string& merge : merges) {
+    const size_t space = merge.find(' ', 1);
+    const std::string merged = merge.substr(0, space) + merge.substr(space + 1);
+    if (std::find(tokens.begin(), tokens.end(), merged) == tokens.end()) tokens.push_back(merged);
+  }
+  std::vector<int64_t> types(tokens.size(), 1);
+  tokens.insert(tokens.end(), control.begin(), control.end());
+  types.resize(tokens.size(), 3);
+  MetadataBuilder builder;
+  builder.set("model", string_value("gpt2"))
+      .set("pre", string_value(pre_tokenizer))
+      .set("tokens", strings_value(tokens))
+      .set("token_type", i32s_value(types))
+      .set("merges", strings_value(merges));
+  return builder;
+}
+
+struct SpmToken {
+  std::string text;
+  double score;
+  int64_t type = 1;
+};
+
+// A SentencePiece vocabulary: <unk>, <s>, </s>, the 256 bytes, then the given tokens from 259 on.
+inline MetadataBuilder spm(const std::vector<SpmToken>& added) {
+  std::vector<SpmToken> all = {{"<unk>", 0, 2}, {"<s>", 0, 3}, {"</s>", 0, 3}};
+  for (int byte = 0; byte < 256; ++byte) all.push_back({fmt::format("<0x{:02X}>", byte), 0, 6});
+  all.insert(all.end(), added.begin(), added.end());
+  std::vector<std::string> tokens;
+  std::vector<double> scores;
+  std::vector<int64_t> types;
+  for (const SpmToken& token : all) {
+    tokens.push_back(token.text);
+    scores.push_back(token.score);
+    types.push_back(token.type);
+  }
+  MetadataBuilder builder;
+  builder.set("model", string_value("llama"))
+      .set("tokens", strings_value(tokens))
+      .set("scores", f32s_value(scores))
+      .set("token_type", i32s_value(types));
+  return builder;
+}
+constexpr int32_t first_spm_token = 259;
 
 // A vocabulary of the shared data folder, or nullptr where the folder is absent.
 struct SharedVocabulary {

@@ -1,6 +1,8 @@
 // Every text of the shared vectors (llama.cpp's, MIT) and of our own gives the expected ids, in
 // each vocabulary.
+#include <cstdlib>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "text/support.h"
@@ -55,6 +57,53 @@ TEST_P(SharedVectors, GiveTheExpectedIds) {
 INSTANTIATE_TEST_SUITE_P(Tokenizers, SharedVectors,
                          testing::Values("llama-spm", "llama-bpe", "phi-3", "qwen2", "gpt-2",
                                          "falcon", "deepseek-coder"));
+
+nlohmann::json own_vectors() {
+  return nlohmann::json::parse(
+      read_file(std::string(OCTAVO_TEST_DATA) + "/tokenizer/llama_cpp.json"));
+}
+
+// llama-bpe's vocabulary under another pre-tokenizer's name, as tools/make_tokenizer_vectors.py has
+// it.
+TEST(OwnVectors, EveryPreTokenizerGivesTheExpectedIds) {
+  const SharedVocabulary shared = open_shared_vocabulary("llama-bpe");
+  OCTAVO_REQUIRE_VOCABULARY(shared, "llama-bpe");
+  const nlohmann::json vectors = own_vectors();
+  const gguf::Metadata& metadata = shared.file->metadata();
+  for (const auto& [pre_tokenizer, rows] : vectors["pre_tokenizers"].items()) {
+    MetadataBuilder changed;
+    changed.set("pre", string_value(pre_tokenizer));
+    for (const char* key : {"model", "tokens", "token_type", "merges"}) {
+      changed.set(key, *metadata.find(std::string("tokenizer.ggml.") + key));
+    }
+    const auto tokenizer = must_create(changed.metadata());
+    ASSERT_NE(tokenizer, nullptr);
+    ASSERT_EQ(rows.size(), vectors["texts"].size());
+    for (size_t i = 0; i < rows.size(); ++i) {
+      const std::string text = vectors["texts"][i];
+      EXPECT_EQ(ids_of(*tokenizer, text), rows[i].get<std::vector<int32_t>>())
+          << pre_tokenizer << ": '" << text << "'";
+    }
+  }
+}
+
+TEST(OwnVectors, SmolLm2GivesTheExpectedIds) {
+  const char* path = std::getenv("OCTAVO_TEST_SMOLLM2");
+  if (path == nullptr) GTEST_SKIP() << "OCTAVO_TEST_SMOLLM2 does not name SmolLM2's GGUF file";
+  auto file = gguf::File::open(path);
+  ASSERT_TRUE(file.ok()) << file.error().message;
+  const auto tokenizer = must_create(file->metadata());
+  ASSERT_NE(tokenizer, nullptr);
+  const nlohmann::json vectors = own_vectors();
+  for (size_t i = 0; i < vectors["texts"].size(); ++i) {
+    EXPECT_EQ(ids_of(*tokenizer, vectors["texts"][i].get<std::string>()),
+              vectors["smollm2"][i].get<std::vector<int32_t>>());
+  }
+  for (size_t i = 0; i < vectors["special_texts"].size(); ++i) {
+    EXPECT_EQ(ids_of(*tokenizer, vectors["special_texts"][i].get<std::string>(), {true, true}),
+              vectors["smollm2_special"][i].get<std::vector<int32_t>>());
+  }
+}
 
 }  // namespace
 }  // namespace octavo::text

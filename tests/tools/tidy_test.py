@@ -81,12 +81,13 @@ class TidyTest(unittest.TestCase):
         self.source("src/backend/cuda", '#include "backend/cpu/kernel.h"\n')
         self.assert_only("src/backend/cuda/extra.cpp:1:", "backend/cuda may not include")
 
-    def test_engine_makes_the_cpu_backend_but_sees_no_kernel(self):
-        self.write("src/backend/cpu/cpu_backend.h", "// Makes the CPU's backend.\n#pragma once\n")
-        self.write("src/backend/cpu/kernel.h", "// A kernel of the processor.\n#pragma once\n")
-        self.source("src/engine", '#include "backend/cpu/cpu_backend.h"\n'
-                                  '#include "backend/cpu/kernel.h"\n')
-        self.assert_only("src/engine/extra.cpp:2:", "engine may not include")
+    def test_only_the_factory_sees_a_backend(self):
+        self.write("src/backend/cpu/cpu_backend.h", "// The processor's backend.\n#pragma once\n")
+        include = '#include "backend/cpu/cpu_backend.h"\n'
+        self.source("src/backend", include, "create_backend.cpp")
+        self.assertEqual(self.faults(), [])
+        self.source("src/engine", include)
+        self.assert_only("src/engine/extra.cpp:1:", "engine may not include")
 
     def test_bookkeeping_sees_no_clock(self):
         self.source("src/sched", "#include <chrono>\n")

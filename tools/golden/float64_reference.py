@@ -1,9 +1,9 @@
 """Runs a Hugging Face model wholly in float64.
 
 model.double() is not enough: the model code itself casts to float32 inside its norms, its rotary embedding and its
-softmax. float64_everywhere() makes each such cast a cast to float64 for as long as it is active, so that the logits are a
-reference whose own rounding is far below that of any float32 implementation. The model must be built and run inside it,
-because the rotary frequencies are computed when the model is built.
+softmax. float64_everywhere() makes each such cast a cast to float64 for as long as it is active, so that the logits
+are a reference whose own rounding is far below that of any float32 implementation. The model must be built and run
+inside it, because the rotary frequencies are computed when the model is built.
 """
 
 import contextlib

@@ -1,8 +1,8 @@
 """Writes a Hugging Face model as GGUF, following the conventions that published GGUF files follow.
 
-The facts kept here: tensor names come from the gguf package's own map; the llama architecture stores the rows of Q and K
-so that each rotary pair is adjacent; gemma3 stores its norms with the 1 already added; llama3's rope scaling is a tensor of
-divisors, the other scalings are metadata; one-dimensional tensors stay F32 whatever the type of the others.
+The facts kept here: tensor names come from the gguf package's own map; the llama architecture stores the rows of Q and
+K so that each rotary pair is adjacent; gemma3 stores its norms with the 1 already added; llama3's rope scaling is a
+tensor of divisors, the other scalings are metadata; one-dimensional tensors stay F32 whatever the type of the others.
 """
 
 import math
@@ -145,8 +145,8 @@ def write_sentencepiece_vocabulary(writer, size, bos_first, add_space):
 def write_byte_level_vocabulary(writer, size, pre):
     """The 256 bytes, then merges, then two special tokens."""
     letters = list(byte_to_letter().values())
-    pairs = "Ġt|h e|i n|Ġt he|a n|e r|Ġa|o n|r e|Ġs|a t|e n|n d|Ġw|o r|Ġo|i s|i t|e s|Ġc|o u|in g|Ġin|e d|a l|a r|Ġan d|Ġb"
-    merges = [pair if " " in pair else f"{pair[0]} {pair[1:]}" for pair in pairs.split("|")]
+    pairs = "Ġ t|h e|i n|Ġt he|a n|e r|Ġ a|o n|r e|Ġ s|a t|e n|n d|Ġ w|o r|Ġ o|i s|i t|e s|Ġ c|o u|in g|Ġ in|e d|a l"
+    merges = (pairs + "|a r|Ġa nd|Ġ b").split("|")
     merges = merges[: size - len(letters) - 2]
     tokens = letters + [pair.replace(" ", "") for pair in merges] + ["<|endoftext|>", "<|im_end|>"]
     assert len(set(tokens)) == size, (len(set(tokens)), size)

@@ -3,9 +3,9 @@
 
     python3 tools/golden/make_peer_texts.py MODEL.gguf tests/data/golden/NAME_peer.json
 
-Run by hand with the versions in requirements.txt. Each prompt is continued by up to 64 tokens at temperature 0 (the end
-token, where the model writes it, is the last output). At every step the two largest logits are kept: their difference is
-the margin by which the choice was made. K and V are F16, attention is not the fused kind.
+Run by hand with the versions in requirements.txt. Each prompt is continued by up to 64 tokens at temperature 0 (the
+end token, where the model writes it, is the last output). At every step the two largest logits are kept: their
+difference is the margin by which the choice was made. K and V are F16, attention is not the fused kind.
 """
 
 import argparse
@@ -135,8 +135,9 @@ def main():
     head = json.dumps(record, indent=0, ensure_ascii=False).removesuffix("\n}")
     options.output.write_text(f'{head},\n"entries": [\n{lines}\n]\n}}\n', encoding="utf-8")
     for item in entries:
-        margins = [row[1] - row[3] for row in item["top_two"]]
-        print(f"{item['name']}: {len(item['prompt_ids'])} + {len(margins)} tokens, least margin {min(margins):.3f}, {item['output_text']!r}")
+        least = min(row[1] - row[3] for row in item["top_two"])
+        counts = f"{len(item['prompt_ids'])} + {len(item['output_ids'])} tokens"
+        print(f"{item['name']}: {counts}, least margin {least:.3f}, {item['output_text']!r}")
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@
     python3 -m pip install -r tools/golden/requirements.txt
     python3 tools/golden/make_tiny_models.py tests/data/golden
 
-Run by hand. Everything follows from the seeds below. For each case it writes CASE.gguf, CASE.logits.bin (float32, little
-endian, [tokens, vocabulary]) and CASE.json. The logits are Hugging Face transformers' in float64. Then llama-cpp-python
-loads every file that it can and its distance from the reference is recorded: that checks the conversion, not the logits.
+Run by hand. Everything follows from the seeds below. For each case it writes CASE.gguf, CASE.logits.bin (float32,
+little endian, [tokens, vocabulary]) and CASE.json. The logits are Hugging Face transformers' in float64. Then
+llama-cpp-python loads the file and its distance from the reference is recorded: that checks the conversion.
 """
 
 import argparse
@@ -107,7 +107,9 @@ def cases():
             gemma3({"rope_type": "linear", "factor": 8.0}, 10_000.0, num_hidden_layers=6),
             {
                 "rope scaling": gemma3(None, 10_000.0, num_hidden_layers=6),
-                "two rope bases": gemma3({"rope_type": "linear", "factor": 8.0}, 1_000_000.0, num_hidden_layers=6),
+                "base of the windowed layers": gemma3(
+                    {"rope_type": "linear", "factor": 8.0}, 1_000_000.0, num_hidden_layers=6
+                ),
             },
         ),
         "gemma3_softcap": (
@@ -131,7 +133,7 @@ def quantised_cases():
 
 
 def random_state(model_class, config, seed):
-    """Random float32 weights for which every part of the model matters: peaked attention, biases and norms not trivial."""
+    """Random float32 weights for which every part matters: peaked attention, biases and norms not trivial."""
     random = np.random.default_rng(seed)
     gemma = config.model_type == "gemma3_text"
     state = {}
@@ -144,7 +146,8 @@ def random_state(model_class, config, seed):
         elif name.endswith(".bias"):
             array = noise * 0.5
         elif name in ("model.embed_tokens.weight", "lm_head.weight"):
-            array = noise * (2 / np.sqrt(config.hidden_size) if name == "lm_head.weight" or config.tie_word_embeddings else 1)
+            output = name == "lm_head.weight" or config.tie_word_embeddings
+            array = noise * (2 / np.sqrt(config.hidden_size) if output else 1)
         else:
             peaked = name.endswith(("q_proj.weight", "k_proj.weight"))
             array = noise * (1.5 if peaked else 1) / np.sqrt(tensor.shape[1])
@@ -175,10 +178,11 @@ def quantiser():
 
 
 def peer_logits(path, token_ids):
-    """llama-cpp-python's logits with an F32 cache, or None where it does not load the file."""
+    """llama-cpp-python's logits with an F32 cache."""
     peer = llama_cpp.Llama(
-        str(path), n_ctx=64, n_batch=64, logits_all=True, n_threads=1, type_k=0, type_v=0, flash_attn=False, verbose=False
-    )
+        str(path), n_ctx=64, n_batch=64, logits_all=True, n_threads=1, type_k=llama_cpp.GGML_TYPE_F32,
+        type_v=llama_cpp.GGML_TYPE_F32, flash_attn=False, verbose=False,
+    )  # fmt: skip
     peer.eval(token_ids)
     return np.array(peer.scores[: len(token_ids)], dtype=np.float64)
 

@@ -331,7 +331,6 @@ Packing packing(DType type) {
     case DType::f32:
       return {kGroupRows * 4, pack_floats<uint32_t>};
     case DType::f16:
-      return {kGroupRows * 2, pack_floats<uint16_t>};
     case DType::bf16:
       return {kGroupRows * 2, pack_floats<uint16_t>};
     case DType::q4_0:

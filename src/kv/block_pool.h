@@ -1,0 +1,117 @@
+// BlockPool: who has which block of the KV cache. It counts; the memory itself is the backend's.
+//
+// Every block is in exactly one of four states:
+//
+//   uncommitted   its extent has no memory behind it yet
+//   free          has memory, holds nothing worth keeping
+//   cached        nobody uses it, but a prefix entry says what it holds; oldest use first
+//   in use        at least one block table owns it, or a step in flight still holds it
+//
+// Owners are block tables. A hold keeps a block without owners from being taken again until the
+// step that reads or writes it is over; it does not count as an owner. A block with two owners must
+// not be written (the callers copy first).
+//
+// Take, give and touch are O(1): free and cached blocks are in doubly linked lists whose links are
+// embedded in the block records. Not thread safe; one thread drives it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kv/group.h"
+
+namespace octavo {
+
+// uncommitted + free + cached + in_use = total, always.
+struct PoolCounts {
+  int32_t total = 0;
+  int32_t uncommitted = 0;
+  int32_t free = 0;
+  int32_t cached = 0;
+  int32_t in_use = 0;
+  int32_t held = 0;    // of those in use: without owners, waiting for a step in flight
+  int32_t shared = 0;  // of those in use: with two owners or more
+
+  friend bool operator==(const PoolCounts&, const PoolCounts&) = default;
+};
+
+class BlockPool {
+ public:
+  // max_blocks >= 0, extent_blocks >= 1. The last extent may be shorter than the others.
+  BlockPool(int32_t max_blocks, int32_t extent_blocks);
+
+  struct Taken {
+    BlockId block = kNoBlock;
+    bool evicted = false;  // it was cached: the caller must forget what it held
+  };
+
+  // A block with one owner: a free one, else one of a new extent, else the least recently used
+  // cached one. {kNoBlock, false} when every block is in use.
+  Taken take();
+  int32_t available() const;  // how many calls of take() would succeed now
+
+  void add_owner(BlockId block);     // in use or cached (a prefix hit)
+  void remove_owner(BlockId block);  // the last one sends it to the cached or the free blocks
+  void hold(BlockId block);
+  void release_hold(BlockId block);
+
+  // Whether a prefix entry refers to the block, which decides where it goes when it is given back.
+  // A cached block that loses its content becomes free.
+  void set_content(BlockId block, bool has_content);
+
+  int32_t owners(BlockId block) const { return record(block).owners; }
+  bool is_cached(BlockId block) const { return record(block).state == State::cached; }
+  bool has_content(BlockId block) const { return record(block).has_content; }
+  BlockId oldest_cached() const;  // kNoBlock when none is
+
+  // Extents that take() committed since the last call are appended to `out`: they need memory
+  // before the next step runs.
+  void drain_new_extents(std::vector<ExtentId>& out);
+  // Makes every extent whose blocks are all free uncommitted again; their memory may be given back.
+  std::vector<ExtentId> release_empty_extents();
+
+  const PoolCounts& counts() const { return counts_; }
+
+  // The first breach found in counts, lists and states; nothing when all is well.
+  std::optional<std::string> check_integrity() const;
+  // The number of holds on a block, for the same check one level up.
+  int32_t holds(BlockId block) const { return record(block).holds; }
+  bool is_committed(BlockId block) const;
+
+ private:
+  enum class State : uint8_t { uncommitted, free, cached, in_use };
+  struct Record {
+    int32_t prev = 0;  // links of the free or cached list, as indices into records_
+    int32_t next = 0;
+    int32_t owners = 0;
+    int32_t holds = 0;
+    State state = State::uncommitted;
+    bool has_content = false;
+  };
+  // The first two records are the heads of the circular lists; block b is records_[b + kHeads].
+  static constexpr int32_t kFreeHead = 0;
+  static constexpr int32_t kCachedHead = 1;
+  static constexpr int32_t kHeads = 2;
+
+  Record& record(BlockId block);
+  const Record& record(BlockId block) const;
+  void unlink(int32_t index);
+  void link_before(int32_t head, int32_t index);  // at the tail of the list
+  void link_after(int32_t head, int32_t index);   // at its front
+  void settle(BlockId block);                     // after the last owner and hold are gone
+  void commit_extent();
+  int32_t extent_count() const;
+  BlockId extent_end(ExtentId extent) const;
+
+  int32_t max_blocks_;
+  int32_t extent_blocks_;
+  std::vector<Record> records_;          // grows with the highest extent that was ever committed
+  std::vector<ExtentId> idle_extents_;   // uncommitted, the next one to use last
+  std::vector<ExtentId> new_extents_;    // committed since drain_new_extents()
+  std::vector<int32_t> free_in_extent_;  // per extent: how many of its blocks are free
+  PoolCounts counts_;
+};
+
+}  // namespace octavo

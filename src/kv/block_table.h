@@ -1,0 +1,33 @@
+// BlockTable: a sequence's ordered block ids in one KV group; and SequenceBlocks: all its tables.
+//
+// Plain data that KvCache changes and everybody else reads. Each id in a table is one owner of the
+// block in the pool.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kv/group.h"
+#include "kv/prefix_index.h"
+
+namespace octavo {
+
+// Position p of the sequence lives in slot p % block_size of blocks[p / block_size]. The first
+// `first_held` entries are kNoBlock: those positions fell out of the group's window.
+struct BlockTable {
+  std::vector<BlockId> blocks;
+  int32_t first_held = 0;
+};
+
+struct SequenceBlocks {
+  std::vector<BlockTable> tables;  // one per KV group
+
+  // How far the sequence's content is known to the prefix index: `indexed` leading blocks, the last
+  // of them described by `tip`. `tip` is a reference that keeps the whole chain alive.
+  EntryId tip = kRootEntry;
+  int32_t indexed = 0;
+  EntryId claimed = kNoEntry;  // the next block, which this sequence has promised to compute
+};
+
+}  // namespace octavo

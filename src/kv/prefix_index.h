@@ -1,0 +1,117 @@
+// PrefixIndex: which full blocks hold which token prefix.
+//
+// An entry stands for the content of one full block at one place: its parent entry (the content of
+// everything before), its tokens and an extra key (whatever else changes K and V: adapter, image
+// digest, a tenant's salt). Every block with that content, of any KV group, is attached to the one
+// entry. Entries are found by hash(parent's hash, tokens, extra key), and a hit counts only when
+// the parent's serial number, the tokens and the whole extra key are equal: a collision costs time
+// and never gives a wrong block.
+//
+// An entry lives while a block is attached or something refers to it: a child entry, a sequence
+// whose indexed tokens end there, or a claim. A claim names the sequence that is about to compute
+// the block, so that others with the same prefix wait for it instead of computing it too.
+//
+// Find, add, attach and detach are O(1) expected. Memory is bounded by max_entries. Not thread
+// safe.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kv/group.h"
+
+namespace octavo {
+
+using EntryId = int32_t;
+inline constexpr EntryId kRootEntry = -1;  // the empty prefix
+inline constexpr EntryId kNoEntry = -2;
+
+// Who computes a claimed block: an id that the caller chooses.
+using WriterId = int32_t;
+inline constexpr WriterId kNoWriter = -1;
+
+// Replaceable so that tests can force collisions.
+using BlockHash = uint64_t (*)(uint64_t parent_hash, std::span<const TokenId> tokens,
+                               std::string_view extra_key);
+uint64_t xxh3_block_hash(uint64_t parent_hash, std::span<const TokenId> tokens,
+                         std::string_view extra_key);
+
+class PrefixIndex {
+ public:
+  PrefixIndex(int32_t block_size, int32_t groups, int64_t max_entries, BlockHash hash);
+
+  // `tokens` holds block_size tokens. kNoEntry when the content is unknown.
+  EntryId find(EntryId parent, std::span<const TokenId> tokens, std::string_view extra_key) const;
+  // Finds or adds; kNoEntry when max_entries exist. A new entry has nothing attached: the caller
+  // attaches a block, adds a reference or claims it before the next call.
+  EntryId find_or_add(EntryId parent, std::span<const TokenId> tokens, std::string_view extra_key);
+
+  // A block of the group with this content; kNoBlock when none is attached.
+  BlockId block(EntryId entry, int32_t group) const;
+  EntryId parent(EntryId entry) const { return entries_[static_cast<size_t>(entry)].parent; }
+
+  void attach(EntryId entry, int32_t group, BlockId block);  // the block must not be attached
+  void detach(BlockId block);                                // does nothing when it is not attached
+  EntryId entry_of(BlockId block) const;                     // kNoEntry when it is not attached
+
+  void add_reference(EntryId entry);  // the root may be referred to as well; nothing happens
+  void drop_reference(EntryId entry);
+
+  WriterId writer(EntryId entry) const { return entries_[static_cast<size_t>(entry)].writer; }
+  void claim(EntryId entry, WriterId writer);  // the entry must be unclaimed
+  void unclaim(EntryId entry);
+
+  int64_t size() const { return size_; }
+  // The first breach found in tables, links and reference counts; nothing when all is well.
+  // Counts references of children and claims; `outside_references[entry]` are the callers'.
+  std::optional<std::string> check_integrity(const std::vector<int32_t>& outside_references) const;
+  int64_t slots() const { return static_cast<int64_t>(entries_.size()); }  // bound of entry ids
+
+ private:
+  struct Entry {
+    uint64_t hash = 0;
+    uint64_t serial = 0;  // 0: the record is unused; never given twice
+    uint64_t parent_serial = 0;
+    EntryId parent = kRootEntry;
+    EntryId next_in_bucket = kNoEntry;  // of an unused record: the next unused one
+    int32_t references = 0;             // children, claims and the callers' own
+    int32_t attached = 0;               // blocks of all groups
+    WriterId writer = kNoWriter;
+    std::string extra_key;
+  };
+  struct Attachment {  // per block: a doubly linked list of the entry's blocks of one group
+    EntryId entry = kNoEntry;
+    int32_t group = 0;
+    BlockId prev = kNoBlock;
+    BlockId next = kNoBlock;
+  };
+
+  uint64_t hash_of(EntryId entry) const;
+  uint64_t serial_of(EntryId entry) const;
+  EntryId find_hashed(uint64_t hash, EntryId parent, std::span<const TokenId> tokens,
+                      std::string_view extra_key) const;
+  std::span<const TokenId> tokens_of(EntryId entry) const;
+  BlockId& head(EntryId entry, int32_t group);
+  size_t bucket_of(uint64_t hash) const { return hash & (buckets_.size() - 1); }
+  void grow_buckets();
+  void erase_if_unused(EntryId entry);  // and then its ancestors that nothing needs any more
+
+  int32_t block_size_;
+  int32_t groups_;
+  int64_t max_entries_;
+  BlockHash hash_;
+  int64_t size_ = 0;
+  uint64_t next_serial_ = 1;
+  EntryId unused_ = kNoEntry;            // list of unused records
+  std::vector<EntryId> buckets_;         // a power of two of chains
+  std::vector<Entry> entries_;           // by EntryId
+  std::vector<TokenId> tokens_;          // [entries, block_size]
+  std::vector<BlockId> heads_;           // [entries, groups]: first attached block
+  std::vector<Attachment> attachments_;  // by BlockId
+};
+
+}  // namespace octavo

@@ -1,0 +1,417 @@
+#include "sched/scheduler.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "base/check.h"
+#include "base/error.h"
+
+namespace octavo {
+
+Scheduler::Scheduler(KvConfig kv, SchedulerLimits limits) : limits_(limits), kv_(std::move(kv)) {
+  OCTAVO_CHECK(limits.context_length >= 1 && limits.max_running_sequences >= 1 &&
+               limits.max_queued_requests >= 1 && limits.max_extra_key_bytes >= 0);
+}
+
+// ---- submit and cancel
+
+Result<void> Scheduler::check(const RequestSpec& spec) const {
+  const auto prompt = static_cast<int64_t>(spec.prompt.size());
+  if (prompt == 0) return invalid_input("the prompt has no tokens");
+  if (spec.max_new_tokens < 1) {
+    return invalid_input("max_new_tokens is {}, it must be at least 1", spec.max_new_tokens);
+  }
+  if (spec.outputs < 1 || spec.outputs > limits_.max_running_sequences) {
+    return invalid_input("{} outputs were asked for, from 1 to {} can run", spec.outputs,
+                         limits_.max_running_sequences);
+  }
+  if (spec.extra_key.size() > static_cast<size_t>(limits_.max_extra_key_bytes)) {
+    return invalid_input("the cache key has {} bytes, at most {} are allowed",
+                         spec.extra_key.size(), limits_.max_extra_key_bytes);
+  }
+  if (prompt + spec.max_new_tokens > limits_.context_length) {
+    return invalid_input("{} prompt tokens and {} new tokens exceed the context length of {}",
+                         prompt, spec.max_new_tokens, limits_.context_length);
+  }
+  // The last token is drawn and never computed.
+  const int64_t blocks = kv_.peak_blocks(prompt + spec.max_new_tokens - 1, 1);
+  if (blocks > kv_.config().max_blocks) {
+    return invalid_input("{} prompt tokens and {} new tokens need {} KV blocks, the pool has {}",
+                         prompt, spec.max_new_tokens, blocks, kv_.config().max_blocks);
+  }
+  return {};
+}
+
+Result<RequestId> Scheduler::submit(RequestSpec spec) {
+  OCTAVO_TRY(check(spec));
+  if (queued_requests_ >= limits_.max_queued_requests) {
+    return resource_error("{} requests are queued, no more than {} may be", queued_requests_,
+                          limits_.max_queued_requests);
+  }
+  Sequence& s = create(next_request_++);
+  s.priority_ = spec.priority;
+  s.prompt_length_ = static_cast<int32_t>(spec.prompt.size());
+  s.max_new_tokens_ = spec.max_new_tokens;
+  s.unforked_ = spec.outputs - 1;
+  s.tokens_ = std::move(spec.prompt);
+  s.extra_key_ = std::make_shared<const std::string>(std::move(spec.extra_key));
+  ++queued_requests_;
+  enqueue(s);
+  return s.request_;
+}
+
+Sequence& Scheduler::create(RequestId request) {
+  if (unused_ids_.empty()) {
+    unused_ids_.push_back(static_cast<SequenceId>(sequences_.size()));
+    sequences_.push_back(std::make_unique<Sequence>());
+  }
+  Sequence& s = *sequences_[static_cast<size_t>(unused_ids_.back())];
+  s.id_ = unused_ids_.back();
+  unused_ids_.pop_back();
+  s.request_ = request;
+  requests_[request].push_back(s.id_);
+  return s;
+}
+
+void Scheduler::destroy_if_unused(Sequence& s) {
+  if (!s.over() || s.in_flight_ > 0) return;
+  unused_ids_.push_back(s.id_);
+  s = Sequence{};
+}
+
+void Scheduler::cancel(RequestId request) {
+  const auto found = requests_.find(request);
+  if (found == requests_.end()) return;
+  const std::vector<SequenceId> live = found->second;
+  for (const SequenceId id : live) finish(*sequences_[static_cast<size_t>(id)]);
+}
+
+void Scheduler::finish(Sequence& s) {
+  switch (s.state_) {
+    case Sequence::State::waiting:
+      waiting_.erase({s.rank(), &s});
+      break;
+    case Sequence::State::parked:
+      std::erase(sequences_[static_cast<size_t>(s.parked_on_)]->readers_, s.id_);
+      break;
+    case Sequence::State::running:
+      running_.erase(std::ranges::lower_bound(running_, s.rank(), {}, &Sequence::rank));
+      leave_running(s);
+      break;
+    case Sequence::State::over:
+      OCTAVO_CHECK(false, "sequence {} finishes twice", s.id_);
+  }
+  if (!s.was_admitted_) --queued_requests_;
+  s.state_ = Sequence::State::over;
+  const auto request = requests_.find(s.request_);
+  std::erase(request->second, s.id_);
+  if (request->second.empty()) requests_.erase(request);
+  destroy_if_unused(s);
+}
+
+void Scheduler::enqueue(Sequence& s) {
+  s.state_ = Sequence::State::waiting;
+  waiting_.insert({s.rank(), &s});
+}
+
+// The sequence gives back what running took; the caller removes it from running_.
+void Scheduler::leave_running(Sequence& s) {
+  kv_.release(s.blocks_);
+  wake_readers(s, std::numeric_limits<int32_t>::max());
+  promised_blocks_ -= std::exchange(s.promised_blocks_, 0);
+  reserved_sequences_ -= 1 + s.unforked_;
+  s.computed_ = 0;
+}
+
+// ---- plan
+
+const Plan& Scheduler::plan(int32_t token_budget) {
+  OCTAVO_CHECK(token_budget >= 1 && uncommitted_ < static_cast<int32_t>(plans_.size()));
+  Plan& plan = plans_[next_step_ % plans_.size()];
+  plan.step = next_step_;
+  plan.token_count = 0;
+  plan.items.clear();
+  plan.samples.clear();
+  plan.copies.clear();
+  plan.new_extents.clear();
+  budget_left_ = token_budget;
+  dry_ = false;
+
+  plan_running(plan);
+  if (!dry_) admit_waiting(plan);
+  for (Sequence* s : joining_) {
+    running_.insert(std::ranges::upper_bound(running_, s->rank(), {}, &Sequence::rank), s);
+  }
+  joining_.clear();
+  if (plan.empty()) return plan;
+
+  plan.token_count = token_budget - budget_left_;
+  kv_.drain_new_extents(plan.new_extents);
+  kv_.begin_step();
+  ++uncommitted_;
+  ++next_step_;
+  return plan;
+}
+
+void Scheduler::plan_running(Plan& plan) {
+  next_tokens_left_ = 0;
+  for (const Sequence* s : running_) {
+    if (s->remaining() == 1) ++next_tokens_left_;
+  }
+  // The list shrinks from its end when a sequence is preempted.
+  for (size_t i = 0; i < running_.size() && budget_left_ > 0; ++i) {
+    Sequence& s = *running_[i];
+    const int32_t remaining = s.remaining();
+    if (remaining == 0) continue;
+    int32_t allowed = budget_left_;
+    if (remaining == 1) {
+      --next_tokens_left_;
+    } else {
+      // Chunks of prompts leave room for everybody's next token; only the first in the order of
+      // service always gets on.
+      allowed = std::max(budget_left_ - next_tokens_left_, i == 0 ? 1 : 0);
+    }
+    const int32_t count = secure_blocks(s, std::min(remaining, allowed));
+    if (count > 0) add_item(plan, s, count);
+  }
+}
+
+// How many of the next `count` tokens of a running sequence get blocks, preempting others for them.
+int32_t Scheduler::secure_blocks(Sequence& s, int32_t count) {
+  if (count <= 0) return 0;
+  // A truncation at commit can make the last committed token the next one to compute.
+  const int32_t earliest = std::min(s.computed_, static_cast<int32_t>(s.tokens_.size()) - 1);
+  kv_.drop_outside_window(s.blocks_, earliest);
+  const int32_t needed = kv_.blocks_to_take(s.blocks_, s.computed_, count);
+  if (needed <= kv_.available()) return count;
+  dry_ = true;
+  // Blocks held by a step in flight come free at its commit: enough of them, and waiting is better
+  // than preempting more.
+  while (needed > kv_.available() + kv_.counts().held && running_.back() != &s) preempt_last();
+  return affordable(s, count);
+}
+
+// The most of the next `count` tokens whose blocks are available.
+int32_t Scheduler::affordable(const Sequence& s, int32_t count) const {
+  int32_t low = 0;  // affordable; high + 1 is not, or is more than was asked for
+  for (int32_t high = count; low < high;) {
+    const int32_t middle = low + (high - low + 1) / 2;
+    if (kv_.blocks_to_take(s.blocks_, s.computed_, middle) <= kv_.available()) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  return low;
+}
+
+void Scheduler::preempt_last() {
+  Sequence& s = *running_.back();
+  running_.pop_back();
+  if (s.remaining() == 1) --next_tokens_left_;
+  leave_running(s);
+  enqueue(s);
+  ++counters_.preemptions;
+}
+
+void Scheduler::add_item(Plan& plan, Sequence& s, int32_t count) {
+  const auto known = static_cast<int32_t>(s.tokens_.size());
+  const bool from_previous = s.computed_ >= known;
+  OCTAVO_CHECK(!from_previous || (count == 1 && s.uncommitted_samples_ == 1));
+  if (s.promised_blocks_ > 0) {
+    const int32_t kept =
+        std::min(kv_.blocks_to_take(s.blocks_, s.computed_, count), s.promised_blocks_);
+    s.promised_blocks_ -= kept;
+    promised_blocks_ -= kept;
+  }
+  kv_.make_writable(s.blocks_, s.computed_, count, plan.copies);
+
+  PlanItem item{.sequence = s.id_,
+                .first_position = s.computed_,
+                .q_len = count,
+                .previous_row = from_previous ? s.last_row_ : -1,
+                .first_sample = static_cast<int32_t>(plan.samples.size())};
+  s.computed_ += count;
+  budget_left_ -= count;
+  ++s.in_flight_;
+  kv_.index_blocks(s.blocks_, s.tokens_, s.extra_key(), std::min(s.computed_, known));
+  if (s.computed_ == s.expected_length()) {
+    promised_blocks_ -= std::exchange(s.promised_blocks_, 0);
+    add_sample(plan, s);
+    if (s.unforked_ > 0) fork_outputs(plan, s);
+  }
+  item.sample_count = static_cast<int32_t>(plan.samples.size()) - item.first_sample;
+  plan.items.push_back(item);
+
+  if (s.computed_ < known) {
+    kv_.claim_next(s.blocks_, s.tokens_, s.extra_key(), s.id_);
+  } else {
+    kv_.unclaim(s.blocks_);
+  }
+  wake_readers(s, s.computed_);
+}
+
+void Scheduler::add_sample(Plan& plan, Sequence& s) {
+  s.last_row_ = static_cast<int32_t>(plan.samples.size());
+  ++s.uncommitted_samples_;
+  ++s.in_flight_;
+  plan.samples.push_back(s.id_);
+}
+
+// The prompt is complete: the other outputs start from the same blocks and the same logits.
+void Scheduler::fork_outputs(Plan& plan, Sequence& leader) {
+  const int32_t others = std::exchange(leader.unforked_, 0);
+  for (int32_t i = 1; i <= others; ++i) {
+    Sequence& s = create(leader.request_);
+    s.output_index_ = i;
+    s.priority_ = leader.priority_;
+    s.prompt_length_ = leader.prompt_length_;
+    s.max_new_tokens_ = leader.max_new_tokens_;
+    s.state_ = Sequence::State::running;
+    s.was_admitted_ = true;
+    s.tokens_ = leader.tokens_;
+    s.extra_key_ = leader.extra_key_;
+    s.computed_ = leader.computed_;
+    kv_.fork(leader.blocks_, s.blocks_);
+    joining_.push_back(&s);
+    add_sample(plan, s);
+  }
+}
+
+void Scheduler::admit_waiting(Plan& plan) {
+  while (!waiting_.empty() && budget_left_ > 0 && !dry_) {
+    Sequence& s = *waiting_.begin()->sequence;
+    // One that was preempted a moment ago may still get a token from the step in flight.
+    if (s.uncommitted_samples_ > 0) return;
+    if (reserved_sequences_ + 1 + s.unforked_ > limits_.max_running_sequences) return;
+    const PrefixMatch match = kv_.match(s.tokens_, s.extra_key());
+    if (match.writer != kNoWriter && park(s, *sequences_[static_cast<size_t>(match.writer)])) {
+      continue;
+    }
+    if (!has_room(s, match)) return;
+    admit(plan, s, match);
+  }
+}
+
+// The blocks that a sequence will take until its prompt is computed.
+int64_t Scheduler::prompt_blocks(const Sequence& s, const PrefixMatch& match) const {
+  const auto length = static_cast<int64_t>(s.tokens_.size());
+  const int64_t peak = kv_.peak_blocks(length, std::min<int64_t>(length, budget_left_));
+  return std::max<int64_t>(0, peak - match.physical_blocks);
+}
+
+// Whether the whole prompt fits beside what the running sequences were promised, with a block for
+// each of them to grow into: admitting more would only lead to preemption.
+bool Scheduler::has_room(const Sequence& s, const PrefixMatch& match) const {
+  if (reserved_sequences_ == 0) return true;  // all there is, is its own: submit() saw that it fits
+  const int64_t grown =
+      int64_t{reserved_sequences_ + s.unforked_} * static_cast<int64_t>(kv_.config().groups.size());
+  return prompt_blocks(s, match) + match.idle_blocks + promised_blocks_ + grown <= kv_.available();
+}
+
+void Scheduler::admit(Plan& plan, Sequence& s, const PrefixMatch& match) {
+  waiting_.erase(waiting_.begin());
+  if (!s.was_admitted_) --queued_requests_;
+  s.was_admitted_ = true;
+  s.state_ = Sequence::State::running;
+  s.promised_blocks_ = static_cast<int32_t>(prompt_blocks(s, match));
+  promised_blocks_ += s.promised_blocks_;
+  reserved_sequences_ += 1 + s.unforked_;
+  joining_.push_back(&s);
+
+  kv_.adopt(s.blocks_, match);
+  s.computed_ = match.blocks * kv_.config().block_size;
+  counters_.prefix_query_tokens += static_cast<int64_t>(s.tokens_.size());
+  counters_.prefix_hit_tokens += s.computed_;
+  const int32_t wanted = std::min(s.remaining(), budget_left_);
+  const int32_t count = affordable(s, wanted);
+  dry_ = count < wanted;
+  if (count > 0) add_item(plan, s, count);
+}
+
+// ---- waiting for a prefix that another sequence computes
+
+// Sets s aside until `writer` has computed what their prompts have in common. False when there is
+// nothing to wait for.
+bool Scheduler::park(Sequence& s, Sequence& writer) {
+  const auto common = std::ranges::mismatch(s.tokens_, writer.tokens_).in1 - s.tokens_.begin();
+  const auto usable = std::min<ptrdiff_t>(common, std::ssize(s.tokens_) - 1);
+  const int32_t block_size = kv_.config().block_size;
+  const int32_t until = static_cast<int32_t>(usable) / block_size * block_size;
+  if (until <= writer.computed_) return false;
+  waiting_.erase({s.rank(), &s});
+  s.state_ = Sequence::State::parked;
+  s.parked_on_ = writer.id_;
+  s.parked_until_ = until;
+  writer.readers_.push_back(s.id_);
+  return true;
+}
+
+// Those who waited for no more than the first `computed` tokens of `writer` queue again.
+void Scheduler::wake_readers(Sequence& writer, int32_t computed) {
+  std::erase_if(writer.readers_, [&](SequenceId id) {
+    Sequence& s = *sequences_[static_cast<size_t>(id)];
+    if (s.parked_until_ > computed) return false;
+    s.parked_on_ = -1;
+    enqueue(s);
+    return true;
+  });
+}
+
+// ---- commit
+
+void Scheduler::commit(const Plan& plan, std::span<const SampleResult> results) {
+  OCTAVO_CHECK(uncommitted_ > 0 && plan.step == next_step_ - static_cast<uint64_t>(uncommitted_),
+               "plan {} is not the oldest uncommitted one", plan.step);
+  OCTAVO_CHECK(results.size() == plan.samples.size());
+  kv_.end_step();
+  --uncommitted_;
+  for (const PlanItem& item : plan.items) {
+    for (int32_t i = 0; i < item.sample_count; ++i) {
+      const auto row = static_cast<size_t>(item.first_sample + i);
+      Sequence& s = *sequences_[static_cast<size_t>(plan.samples[row])];
+      accept(s, item, results[row], plan.step);
+      --s.in_flight_;
+      destroy_if_unused(s);
+    }
+    Sequence& s = *sequences_[static_cast<size_t>(item.sequence)];
+    --s.in_flight_;
+    destroy_if_unused(s);
+  }
+}
+
+void Scheduler::accept(Sequence& s, const PlanItem& item, const SampleResult& result,
+                       uint64_t step) {
+  if (!s.wants_results_of(step)) return;
+  OCTAVO_CHECK(std::ssize(result.accepted) <= item.q_len, "{} tokens accepted from {} rows",
+               result.accepted.size(), item.q_len);
+  OCTAVO_CHECK(s.generated_length() + std::ssize(result.accepted) <= s.max_new_tokens_);
+  --s.uncommitted_samples_;
+  s.tokens_.insert(s.tokens_.end(), result.accepted.begin(), result.accepted.end());
+  const auto known = static_cast<int32_t>(s.tokens_.size());
+  if (result.accepted.size() != 1) {
+    // A later step that was planned already took this sample for the next token: it is void. The
+    // logits of the last token are needed again.
+    s.uncommitted_samples_ = 0;
+    s.wanted_from_step_ = next_step_;
+    s.computed_ = std::min(s.computed_, known - 1);
+    kv_.unindex_after(s.blocks_, s.computed_);
+  }
+  kv_.index_blocks(s.blocks_, s.tokens_, s.extra_key(), std::min(s.computed_, known));
+  if (result.finished || s.generated_length() == s.max_new_tokens_) finish(s);
+}
+
+std::vector<ExtentId> Scheduler::release_idle() {
+  OCTAVO_CHECK(uncommitted_ == 0, "{} plans are uncommitted", uncommitted_);
+  return kv_.release_idle();
+}
+
+SchedulerCounters Scheduler::counters() const {
+  SchedulerCounters counters = counters_;
+  counters.evictions = kv_.evictions();
+  counters.copies = kv_.copies();
+  return counters;
+}
+
+}  // namespace octavo

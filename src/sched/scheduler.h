@@ -1,0 +1,161 @@
+// Scheduler: decides which sequences compute how many tokens in the next step, and learns what
+// came.
+//
+//   submit() -> waiting -> plan() admits -> running -> commit() finishes
+//                  ^____________ plan() preempts __|
+//
+// There is one order of service: priority (a lower number goes first), then arrival, then output
+// index. plan() serves running sequences in that order, next tokens before chunks of prompts where
+// the token budget is short, and then admits waiting ones, first come first served. When the pool
+// is dry the last sequence in the order gives its blocks back; its tokens are kept and recomputed
+// later. The first in the order is never preempted, so it always progresses and nothing livelocks.
+// Admission never preempts.
+//
+// plan() may be called while one earlier plan is uncommitted ("running ahead"). Plans are committed
+// in the order in which they were made.
+//
+// Owns all sequences and the KvCache. No tensor, no clock, no thread; one thread calls it.
+// Limits: SchedulerLimits, each checked in submit().
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "kv/kv_cache.h"
+#include "octavo/result.h"
+#include "sched/plan.h"
+#include "sched/sequence.h"
+
+namespace octavo {
+
+struct SchedulerLimits {
+  int32_t context_length = 0;           // prompt and new tokens of one sequence
+  int32_t max_running_sequences = 256;  // also the most outputs of one request
+  int32_t max_queued_requests = 4096;   // submitted and not yet admitted
+  int32_t max_extra_key_bytes = 1024;
+};
+
+struct RequestSpec {
+  std::vector<TokenId> prompt;  // at least one token
+  int32_t max_new_tokens = 0;   // at least one, for each output
+  int32_t outputs = 1;          // n sequences from one prompt
+  int32_t priority = 0;         // lower numbers are served first
+  std::string extra_key;        // requests share prefixes only when these are equal
+};
+
+struct SchedulerCounters {
+  int64_t preemptions = 0;
+  int64_t prefix_query_tokens = 0;  // looked up at admission
+  int64_t prefix_hit_tokens = 0;    // of those, found
+  int64_t evictions = 0;            // cached blocks that were taken for something else
+  int64_t copies = 0;               // blocks copied because their owner wanted to write
+};
+
+class Scheduler {
+ public:
+  Scheduler(KvConfig kv, SchedulerLimits limits);
+
+  // Whether a request can ever run. invalid_input: an empty prompt, a number out of range, a
+  // context that is too long, a request that could not run even with the whole pool to itself. The
+  // error says the numbers. Reads nothing that changes: any thread may call it at any time.
+  Result<void> check(const RequestSpec& spec) const;
+
+  // Queues a request. The errors of check(); resource: the queue is full. Ids ascend in order of
+  // arrival.
+  Result<RequestId> submit(RequestSpec spec);
+
+  // Ends all sequences of a request at once. Unknown and finished requests are ignored.
+  void cancel(RequestId request);
+
+  // The next step, at most token_budget (>= 1) tokens. At most one earlier plan may be uncommitted.
+  const Plan& plan(int32_t token_budget);
+
+  // What the oldest uncommitted plan gave: one result per element of plan.samples. Results of
+  // sequences that are over are ignored. A sequence ends when its result says so or when it has its
+  // max_new_tokens.
+  void commit(const Plan& plan, std::span<const SampleResult> results);
+
+  // Forgets all cached prefixes and returns the extents whose memory may be given back. No plan may
+  // be uncommitted.
+  std::vector<ExtentId> release_idle();
+
+  const Sequence& sequence(SequenceId id) const { return *sequences_[static_cast<size_t>(id)]; }
+  bool has_work() const { return !requests_.empty(); }  // requests that are not over
+  int32_t uncommitted_plans() const { return uncommitted_; }
+  int32_t running_sequences() const { return static_cast<int32_t>(running_.size()); }
+  int32_t queued_requests() const { return queued_requests_; }
+  const KvCache& kv() const { return kv_; }  // block size, groups, counts
+  SchedulerCounters counters() const;
+
+  // The first breach of an invariant; nothing when all is well. For tests: it visits everything.
+  std::optional<std::string> check_integrity() const;
+
+ private:
+  using Rank = Sequence::Rank;
+  struct RankedSequence {
+    Rank rank;
+    Sequence* sequence = nullptr;
+    friend bool operator<(const RankedSequence& a, const RankedSequence& b) {
+      return a.rank < b.rank;
+    }
+  };
+
+  Sequence& create(RequestId request);
+  void destroy_if_unused(Sequence& s);
+  void finish(Sequence& s);
+  void enqueue(Sequence& s);
+  void leave_running(Sequence& s);
+
+  // Parts of plan().
+  void plan_running(Plan& plan);
+  int32_t secure_blocks(Sequence& s, int32_t count);
+  int32_t affordable(const Sequence& s, int32_t count) const;
+  void preempt_last();
+  void add_item(Plan& plan, Sequence& s, int32_t count);
+  void add_sample(Plan& plan, Sequence& s);
+  void fork_outputs(Plan& plan, Sequence& leader);
+  void admit_waiting(Plan& plan);
+  int64_t prompt_blocks(const Sequence& s, const PrefixMatch& match) const;
+  bool has_room(const Sequence& s, const PrefixMatch& match) const;
+  void admit(Plan& plan, Sequence& s, const PrefixMatch& match);
+  bool park(Sequence& s, Sequence& writer);
+  void wake_readers(Sequence& writer, int32_t computed);
+
+  // Part of commit().
+  void accept(Sequence& s, const PlanItem& item, const SampleResult& result, uint64_t step);
+
+  std::optional<std::string> check_sequence(const Sequence& s) const;
+
+  SchedulerLimits limits_;
+  KvCache kv_;
+  SchedulerCounters counters_;
+  RequestId next_request_ = 1;
+  uint64_t next_step_ = 1;
+  int32_t queued_requests_ = 0;
+
+  std::vector<std::unique_ptr<Sequence>> sequences_;  // by SequenceId
+  std::vector<SequenceId> unused_ids_;
+  std::unordered_map<RequestId, std::vector<SequenceId>> requests_;  // their live sequences
+  std::set<RankedSequence> waiting_;
+  std::vector<Sequence*> running_;  // in order of service
+  std::vector<Sequence*> joining_;  // admitted or forked by the plan being made
+  int32_t reserved_sequences_ = 0;  // running ones and the outputs they will fork
+  int64_t promised_blocks_ = 0;     // sum over the running sequences
+
+  std::array<Plan, 2> plans_;  // step s is plans_[s % 2]
+  int32_t uncommitted_ = 0;
+
+  // State of the plan being made.
+  int32_t budget_left_ = 0;
+  int32_t next_tokens_left_ = 0;  // running sequences that need one token and were not served yet
+  bool dry_ = false;              // a sequence did not get its blocks: nothing is admitted
+};
+
+}  // namespace octavo

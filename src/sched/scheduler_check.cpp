@@ -1,0 +1,89 @@
+// Scheduler::check_integrity(): what must hold between any two calls.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "sched/scheduler.h"
+
+namespace octavo {
+
+std::optional<std::string> Scheduler::check_sequence(const Sequence& s) const {
+  using State = Sequence::State;
+  if (s.state_ != State::running) {
+    if (!s.blocks_.tables.empty() || s.computed_ != 0 || s.promised_blocks_ != 0 ||
+        !s.readers_.empty()) {
+      return fmt::format("sequence {} does not run and owns something", s.id_);
+    }
+  }
+  switch (s.state_) {
+    case State::waiting:
+      if (!waiting_.contains({s.rank(), nullptr})) {
+        return fmt::format("sequence {} waits outside the queue", s.id_);
+      }
+      break;
+    case State::parked: {
+      const Sequence& writer = *sequences_[static_cast<size_t>(s.parked_on_)];
+      if (writer.state_ != State::running || writer.computed_ >= s.parked_until_ ||
+          std::ranges::count(writer.readers_, s.id_) != 1) {
+        return fmt::format("sequence {} waits for {} in vain", s.id_, writer.id_);
+      }
+      break;
+    }
+    case State::running: {
+      if (!std::ranges::binary_search(running_, s.rank(), {}, &Sequence::rank)) {
+        return fmt::format("sequence {} runs outside the list", s.id_);
+      }
+      const int64_t covered =
+          std::ssize(s.blocks_.tables.front().blocks) * int64_t{kv_.config().block_size};
+      if (s.computed_ > covered || s.computed_ > s.expected_length()) {
+        return fmt::format("sequence {} computed {} tokens of {} in {} slots", s.id_, s.computed_,
+                           s.expected_length(), covered);
+      }
+      break;
+    }
+    case State::over:
+      if (s.in_flight_ == 0) return fmt::format("sequence {} is kept for nothing", s.id_);
+      break;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> Scheduler::check_integrity() const {
+  using State = Sequence::State;
+  std::vector<const SequenceBlocks*> live;
+  int64_t promised = 0;
+  int32_t reserved = 0;
+  int32_t queued = 0;
+  size_t in_queue = 0;
+  size_t running = 0;
+  size_t unused = 0;
+  for (const auto& sequence : sequences_) {
+    const Sequence& s = *sequence;
+    if (s.id_ == -1) {
+      ++unused;
+      continue;
+    }
+    if (auto breach = check_sequence(s)) return breach;
+    live.push_back(&s.blocks_);
+    promised += s.promised_blocks_;
+    if (s.state_ == State::running) {
+      ++running;
+      reserved += 1 + s.unforked_;
+    }
+    if (s.state_ == State::waiting) ++in_queue;
+    if (s.state_ != State::over && !s.was_admitted_) ++queued;
+  }
+  if (unused != unused_ids_.size() || running != running_.size() || in_queue != waiting_.size() ||
+      promised != promised_blocks_ || reserved != reserved_sequences_ ||
+      queued != queued_requests_) {
+    return "the sequences are miscounted";
+  }
+  if (!std::ranges::is_sorted(running_, {}, &Sequence::rank)) return "running is out of order";
+  if (reserved > limits_.max_running_sequences || queued > limits_.max_queued_requests) {
+    return fmt::format("{} sequences run and {} requests are queued, above the limits", reserved,
+                       queued);
+  }
+  return kv_.check_integrity(live);
+}
+
+}  // namespace octavo

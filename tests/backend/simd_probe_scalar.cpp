@@ -1,0 +1,9 @@
+#include "backend/cpu/simd_scalar.h"
+// The instruction set's header comes first: the probe is written in its terms.
+#include "backend/simd_probe_run.h"
+
+namespace octavo::cpu::testing {
+
+extern constinit const SimdProbe simd_probe_scalar = {"scalar", scalar::probe};
+
+}  // namespace octavo::cpu::testing

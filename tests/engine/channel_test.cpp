@@ -1,0 +1,78 @@
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <thread>
+
+#include "engine/request_channel.h"
+
+namespace octavo {
+namespace {
+
+TEST(RequestChannel, JoinsWhatASlowReaderDidNotTake) {
+  RequestChannel channel(2);
+  channel.push({.output = 0, .text = "a", .tokens = {{.token = 1}}});
+  channel.push({.output = 1, .text = "x"});
+  channel.push({.output = 0, .text = "b", .tokens = {{.token = 2}}, .finish = FinishReason::stop});
+  auto first = channel.next();
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->output, 0);
+  EXPECT_EQ(first->text, "ab");
+  EXPECT_EQ(first->tokens.size(), 2u);
+  EXPECT_EQ(first->finish, FinishReason::stop);
+  EXPECT_EQ(channel.next()->text, "x");
+  channel.push({.output = 1, .finish = FinishReason::length});
+  EXPECT_EQ(channel.next()->finish, FinishReason::length);
+  EXPECT_FALSE(channel.next());
+  EXPECT_FALSE(channel.next());
+}
+
+TEST(RequestChannel, EndCancelsWhatRunsAndLeavesWhatIsOver) {
+  RequestChannel channel(3);
+  channel.push({.output = 1, .text = "done", .finish = FinishReason::stop});
+  channel.push({.output = 2, .text = "half"});
+  channel.end(3);
+  channel.end(3);
+  std::vector<FinishReason> finish(3, FinishReason::none);
+  while (auto event = channel.next()) finish[static_cast<size_t>(event->output)] = event->finish;
+  EXPECT_EQ(finish,
+            (std::vector{FinishReason::cancelled, FinishReason::stop, FinishReason::cancelled}));
+}
+
+TEST(RequestChannel, ReaderWaitsForTheWriter) {
+  RequestChannel channel(1);
+  std::thread writer([&channel] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    channel.push({.text = "late", .finish = FinishReason::stop});
+  });
+  EXPECT_EQ(channel.next()->text, "late");
+  writer.join();
+}
+
+TEST(Mailbox, RefusesWhatIsTooMuchAndWhatComesTooLate) {
+  Mailbox mailbox;
+  EXPECT_TRUE(mailbox.submit({.key = 1}, 2));
+  EXPECT_TRUE(mailbox.submit({.key = 2}, 2));
+  EXPECT_FALSE(mailbox.submit({.key = 3}, 2));
+  EXPECT_EQ(mailbox.waiting(), 2);
+  EXPECT_EQ(mailbox.take(0).submissions.size(), 2u);
+  EXPECT_FALSE(mailbox.submit({.key = 4}, 2));  // both still wait, in the scheduler
+  EXPECT_EQ(mailbox.take(1).submissions.size(), 0u);
+  EXPECT_TRUE(mailbox.submit({.key = 5}, 2));
+  mailbox.cancel(5);
+  EXPECT_TRUE(mailbox.wait(1));
+  const Mailbox::Mail mail = mailbox.take(0);
+  EXPECT_EQ(mail.cancellations, (std::vector<uint64_t>{5}));
+  EXPECT_FALSE(mail.stop);
+  mailbox.stop();
+  EXPECT_FALSE(mailbox.submit({.key = 6}, 2));
+  EXPECT_TRUE(mailbox.take(0).stop);
+  EXPECT_TRUE(mailbox.take(0).stop);
+}
+
+TEST(Mailbox, WaitEndsWithTheTime) {
+  Mailbox mailbox;
+  EXPECT_FALSE(mailbox.wait(1));
+}
+
+}  // namespace
+}  // namespace octavo

@@ -1,0 +1,61 @@
+// Helpers of the engine tests: an engine on a small model, and a request run to its end.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "octavo/engine.h"
+
+namespace octavo {
+
+inline std::string golden_model(const std::string& name) {
+  return (std::filesystem::path(OCTAVO_TEST_DATA) / "golden" / (name + ".gguf")).string();
+}
+
+inline std::unique_ptr<Engine> make_engine(const EngineConfig& config) {
+  auto engine = Engine::create(config);
+  if (!engine) {
+    ADD_FAILURE() << engine.error().message;
+    std::abort();  // a test without its engine has nothing to say
+  }
+  return std::move(engine).value();
+}
+
+// Everything that came out of one output.
+struct OutputRecord {
+  std::string text;
+  std::vector<int32_t> tokens;
+  std::vector<float> logprobs;  // of the tokens and of their alternatives
+  FinishReason finish = FinishReason::none;
+
+  bool operator==(const OutputRecord&) const = default;
+};
+
+inline void record(const Event& event, std::vector<OutputRecord>& outputs) {
+  OutputRecord& output = outputs.at(static_cast<size_t>(event.output));
+  EXPECT_EQ(output.finish, FinishReason::none) << "an event after the last one";
+  output.text += event.text;
+  for (const TokenInfo& token : event.tokens) {
+    output.tokens.push_back(token.token);
+    output.logprobs.push_back(token.logprob);
+    for (const TokenLogprob& other : token.top) output.logprobs.push_back(other.logprob);
+  }
+  output.finish = event.finish;
+}
+
+inline std::vector<OutputRecord> run_to_end(Engine& engine, const Request& request) {
+  std::vector<OutputRecord> outputs(static_cast<size_t>(request.outputs));
+  auto stream = engine.submit(request);
+  if (!stream) {
+    ADD_FAILURE() << stream.error().message;
+    return outputs;
+  }
+  while (auto event = (*stream)->next()) record(*event, outputs);
+  return outputs;
+}
+
+}  // namespace octavo

@@ -1,0 +1,298 @@
+#include "octavo/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <thread>
+
+#include "engine_run.h"
+
+namespace octavo {
+namespace {
+
+EngineConfig tiny_config() {
+  EngineConfig config;
+  config.model_path = golden_model("llama");
+  config.threads = 2;
+  return config;
+}
+
+Request greedy(std::vector<int32_t> prompt, int32_t max_tokens) {
+  Request request;
+  request.prompt = std::move(prompt);
+  request.sampling.temperature = 0.0F;
+  request.sampling.max_tokens = max_tokens;
+  request.sampling.ignore_eos = true;
+  return request;
+}
+
+std::vector<int32_t> counting(int32_t first, int32_t count) {
+  std::vector<int32_t> tokens;
+  for (int32_t i = 0; i < count; ++i) tokens.push_back(first + i % 200);
+  return tokens;
+}
+
+std::string submit_error(Engine& engine, const Request& request) {
+  const auto stream = engine.submit(request);
+  return stream ? "" : stream.error().message;
+}
+
+int64_t resident_bytes() {
+  int64_t size = 0;
+  int64_t resident = 0;
+  std::ifstream("/proc/self/statm") >> size >> resident;
+  return resident * 4096;
+}
+
+TEST(Engine, SaysWhatItLoaded) {
+  auto engine = make_engine(tiny_config());
+  EXPECT_EQ(engine->model().architecture, "llama");
+  EXPECT_GT(engine->model().vocabulary, 0);
+  EXPECT_NE(engine->model().backend.find("cpu"), std::string::npos);
+}
+
+TEST(Engine, RefusesBadSettings) {
+  const auto error = [](const EngineConfig& config) {
+    const auto engine = Engine::create(config);
+    return engine ? "" : engine.error().message;
+  };
+  EngineConfig config = tiny_config();
+  config.model_path = "/nowhere/model.gguf";
+  EXPECT_NE(error(config).find("/nowhere/model.gguf"), std::string::npos);
+  config = tiny_config();
+  config.device = "abacus";
+  EXPECT_EQ(error(config), "device: 'abacus' is not one of cpu");
+  config = tiny_config();
+  config.kv_dtype = "q3";
+  EXPECT_EQ(error(config), "kv-dtype: 'q3' is not f16 or f32");
+  config = tiny_config();
+  config.block_size = 24;
+  EXPECT_NE(error(config).find("24"), std::string::npos);
+  config = tiny_config();
+  config.batch_tokens = 0;
+  EXPECT_EQ(error(config), "batch-tokens: 0 is not between 1 and 65536");
+  config = tiny_config();
+  config.context_length = 1 << 20;
+  EXPECT_NE(error(config).find("1048576 tokens are more than the model's"), std::string::npos);
+  config = tiny_config();
+  config.kv_memory_bytes = 1;
+  EXPECT_NE(error(config).find("kv-memory: 1 bytes are less than one block"), std::string::npos);
+  config = tiny_config();
+  config.instruction_set = "mmx";
+  EXPECT_NE(error(config).find("'mmx'"), std::string::npos);
+}
+
+TEST(Engine, RefusesBadRequestsAndNamesTheField) {
+  auto engine = make_engine(tiny_config());
+  const int32_t context = engine->model().context_length;
+  const int32_t vocabulary = engine->model().vocabulary;
+  EXPECT_EQ(submit_error(*engine, greedy({}, 4)), "prompt: it has no tokens");
+  EXPECT_NE(submit_error(*engine, greedy({vocabulary}, 4)).find("prompt: "), std::string::npos);
+  EXPECT_NE(submit_error(*engine, greedy({-1}, 4)).find("prompt: -1"), std::string::npos);
+  const std::string too_long = submit_error(*engine, greedy(counting(3, context), 1));
+  EXPECT_NE(too_long.find(std::to_string(context) + " tokens"), std::string::npos) << too_long;
+  EXPECT_NE(too_long.find("context of " + std::to_string(context)), std::string::npos);
+  const auto with = [](void (*change)(Request&)) {
+    Request request = greedy({5}, 4);
+    change(request);
+    return request;
+  };
+  struct Case {
+    const char* field;
+    void (*change)(Request&);
+  };
+  for (const Case& c : std::initializer_list<Case>{
+           {"temperature", [](Request& r) { r.sampling.temperature = -1; }},
+           {"temperature", [](Request& r) { r.sampling.temperature = std::nanf(""); }},
+           {"top_p", [](Request& r) { r.sampling.top_p = 0; }},
+           {"top_k", [](Request& r) { r.sampling.top_k = -1; }},
+           {"min_p", [](Request& r) { r.sampling.min_p = 1.5F; }},
+           {"typical_p", [](Request& r) { r.sampling.typical_p = 0; }},
+           {"repetition_penalty", [](Request& r) { r.sampling.repetition_penalty = 0; }},
+           {"presence_penalty", [](Request& r) { r.sampling.presence_penalty = 3; }},
+           {"max_tokens", [](Request& r) { r.sampling.max_tokens = -1; }},
+           {"min_tokens", [](Request& r) { r.sampling.min_tokens = 5; }},
+           {"logprobs", [](Request& r) { r.sampling.logprobs = 1000; }},
+           {"logit_bias",
+            [](Request& r) {
+              r.sampling.logit_bias = {{-3, 1.0F}};
+            }},
+           {"stop_token_ids", [](Request& r) { r.sampling.stop_token_ids = {1 << 30}; }},
+           {"stop", [](Request& r) { r.sampling.stop = {""}; }},
+           {"outputs", [](Request& r) { r.outputs = 0; }},
+           {"outputs", [](Request& r) { r.outputs = 129; }}}) {
+    const std::string error = submit_error(*engine, with(c.change));
+    EXPECT_NE(error.find(c.field), std::string::npos) << c.field << ": " << error;
+  }
+  EXPECT_EQ(run_to_end(*engine, greedy({5}, 4))[0].tokens.size(), 4u);  // and it still serves
+}
+
+TEST(Engine, RefusesWhatCanNeverFitAndServesWhatDoes) {
+  EngineConfig config = tiny_config();
+  config.kv_memory_bytes = 3 * make_engine(config)->stats().block_bytes;
+  auto engine = make_engine(config);
+  const std::string error = submit_error(*engine, greedy(counting(3, 40), 20));
+  EXPECT_NE(error.find("need 4 KV blocks, the pool has 3"), std::string::npos) << error;
+  EXPECT_EQ(run_to_end(*engine, greedy(counting(3, 40), 9))[0].tokens.size(), 9u);
+}
+
+TEST(Engine, QueueIsBounded) {
+  EngineConfig config = tiny_config();
+  config.max_sequences = 1;
+  config.max_queued = 4;
+  auto engine = make_engine(config);
+  std::vector<std::unique_ptr<Stream>> streams;
+  std::string error;
+  for (int i = 0; i < 50 && error.empty(); ++i) {
+    auto stream = engine->submit(greedy({5, 6, 7}, 60));
+    if (stream) {
+      streams.push_back(std::move(*stream));
+    } else {
+      error = stream.error().message;
+      EXPECT_EQ(stream.error().kind, ErrorKind::resource);
+    }
+  }
+  EXPECT_EQ(error, "the queue is full: 4 requests wait");
+  for (const auto& stream : streams) {
+    FinishReason finish = FinishReason::none;
+    while (auto event = stream->next()) finish = event->finish;
+    EXPECT_EQ(finish, FinishReason::length);
+  }
+  EXPECT_EQ(run_to_end(*engine, greedy({5}, 2))[0].tokens.size(), 2u);
+}
+
+TEST(Engine, OutputsOfOneRequestDifferAndRepeat) {
+  auto engine = make_engine(tiny_config());
+  Request request = greedy(counting(3, 21), 12);
+  request.outputs = 4;
+  request.sampling.temperature = 1.0F;
+  request.sampling.has_seed = true;
+  request.sampling.seed = 77;
+  const auto outputs = run_to_end(*engine, request);
+  for (size_t a = 0; a < outputs.size(); ++a) {
+    EXPECT_EQ(outputs[a].tokens.size(), 12u);
+    for (size_t b = 0; b < a; ++b) EXPECT_NE(outputs[a].tokens, outputs[b].tokens);
+  }
+  EXPECT_EQ(run_to_end(*engine, request), outputs);
+  request.sampling.seed = 78;
+  EXPECT_NE(run_to_end(*engine, request), outputs);
+}
+
+TEST(Engine, CancelEndsAStreamAndLeavesTheOthers) {
+  auto engine = make_engine(tiny_config());
+  const auto expected = run_to_end(*engine, greedy({9, 8, 7}, 50));
+  auto victim = std::move(*engine->submit(greedy({5, 6}, 60)));
+  auto other = std::move(*engine->submit(greedy({9, 8, 7}, 50)));
+  ASSERT_TRUE(victim->next());
+  victim->cancel();
+  victim->cancel();
+  FinishReason finish = FinishReason::none;
+  while (auto event = victim->next()) finish = event->finish;
+  EXPECT_EQ(finish, FinishReason::cancelled);
+  std::vector<OutputRecord> outputs(1);
+  while (auto event = other->next()) record(*event, outputs);
+  EXPECT_EQ(outputs, expected);
+  while (engine->stats().running > 0) std::this_thread::yield();
+  EXPECT_EQ(engine->stats().blocks_in_use, 0);
+}
+
+TEST(Engine, StreamsOutliveTheirEngine) {
+  std::unique_ptr<Stream> stream;
+  {
+    auto engine = make_engine(tiny_config());
+    stream = std::move(*engine->submit(greedy({5, 6}, 60)));
+  }
+  FinishReason finish = FinishReason::none;
+  while (auto event = stream->next()) finish = event->finish;
+  EXPECT_TRUE(finish == FinishReason::cancelled || finish == FinishReason::length);
+  stream->cancel();
+}
+
+TEST(Engine, ManyThreadsSubmitAtOnce) {
+  auto engine = make_engine(tiny_config());
+  const auto expected = run_to_end(*engine, greedy(counting(3, 30), 20));
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 6; ++t) {
+    threads.emplace_back([&engine, &expected, t] {
+      for (int i = 0; i < 5; ++i) {
+        if ((t + i) % 3 == 0) {
+          auto stream = engine->submit(greedy(counting(t, 10), 20));
+          if (stream) (*stream)->next();  // dropped while it runs
+        }
+        EXPECT_EQ(run_to_end(*engine, greedy(counting(3, 30), 20)), expected);
+        (void)engine->stats();
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+TEST(Engine, ScoresAPromptAsItWouldHaveGeneratedIt) {
+  EngineConfig config = tiny_config();
+  config.batch_tokens = 7;  // scored in chunks
+  auto engine = make_engine(config);
+  Request request = greedy(counting(3, 20), 15);
+  request.sampling.logprobs = 0;
+  const OutputRecord generated = run_to_end(*engine, request)[0];
+  Request score;
+  score.prompt = request.prompt;
+  score.prompt.insert(score.prompt.end(), generated.tokens.begin(), generated.tokens.end());
+  score.score_prompt = true;
+  const OutputRecord scored = run_to_end(*engine, score)[0];
+  ASSERT_EQ(scored.tokens.size(), score.prompt.size() - 1);
+  EXPECT_TRUE(scored.text.empty());
+  for (size_t i = 0; i < generated.tokens.size(); ++i) {
+    const size_t at = request.prompt.size() - 1 + i;
+    EXPECT_EQ(scored.tokens[at], generated.tokens[i]);
+    EXPECT_EQ(scored.logprobs[at], generated.logprobs[i]);  // the same bits
+  }
+  EXPECT_EQ(run_to_end(*engine, score)[0], scored);
+  score.prompt = counting(3, engine->model().context_length);
+  EXPECT_EQ(run_to_end(*engine, score)[0].tokens.size(), score.prompt.size() - 1);
+}
+
+TEST(Engine, APromptThatWasSeenIsNotComputedAgain) {
+  auto engine = make_engine(tiny_config());
+  const Request request = greedy(counting(3, 64), 4);
+  const auto first = run_to_end(*engine, request);
+  const EngineStats before = engine->stats();
+  EXPECT_EQ(before.prompt_tokens, 64);
+  EXPECT_EQ(run_to_end(*engine, request), first);
+  const EngineStats after = engine->stats();
+  EXPECT_EQ(after.prompt_tokens - before.prompt_tokens,
+            16);  // the last block: its logits are needed
+  EXPECT_EQ(after.prefix_hit_tokens, 48);
+  EXPECT_GT(after.blocks_cached, 0);
+}
+
+TEST(Engine, IdleMemoryIsGivenBack) {
+  EngineConfig config = tiny_config();
+  config.kv_idle_seconds = 1;
+  config.kv_dtype = "f32";
+  auto engine = make_engine(config);
+  const int64_t before = resident_bytes();
+  std::vector<std::unique_ptr<Stream>> streams;
+  for (int i = 0; i < 64; ++i) {
+    streams.push_back(std::move(*engine->submit(greedy(counting(i, 100), 20))));
+  }
+  for (const auto& stream : streams) {
+    while (stream->next()) {
+    }
+  }
+  const EngineStats loaded = engine->stats();
+  const int64_t held = loaded.blocks_cached * loaded.block_bytes;
+  ASSERT_GT(held, int64_t{1} << 20);
+  EXPECT_GT(resident_bytes(), before + held / 2);
+  for (int i = 0; i < 100 && engine->stats().blocks_cached > 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  const EngineStats idle = engine->stats();
+  EXPECT_EQ(idle.blocks_cached, 0);
+  EXPECT_EQ(idle.blocks_uncommitted, idle.blocks_total);
+  EXPECT_LT(resident_bytes(), before + held / 2);
+  EXPECT_EQ(run_to_end(*engine, greedy({5}, 3))[0].tokens.size(), 3u);
+}
+
+}  // namespace
+}  // namespace octavo

@@ -1,0 +1,133 @@
+// Invariant 2: the tokens of a request do not depend on its neighbours.
+//
+// Two hundred requests with random lengths, parameters, seeds and cancellations share a pool so
+// small that sequences are preempted; each output that survives must equal, bit for bit, what the
+// same request gives alone in an engine of its own.
+#include <gtest/gtest.h>
+
+#include <random>
+#include <thread>
+
+#include "engine_run.h"
+
+namespace octavo {
+namespace {
+
+constexpr int kRequests = 200;
+constexpr uint32_t kSeed = 20260801;
+
+std::vector<Request> random_requests(uint32_t seed, int32_t vocabulary) {
+  std::mt19937 random(seed);
+  const auto up_to = [&random](uint32_t n) { return static_cast<int32_t>(random() % n); };
+  std::vector<int32_t> common(48);  // a system prompt that a third of the requests share
+  for (int32_t& token : common) token = up_to(static_cast<uint32_t>(vocabulary));
+  std::vector<Request> requests;
+  for (int i = 0; i < kRequests; ++i) {
+    Request request;
+    if (up_to(3) == 0) {
+      request.prompt.assign(common.begin(), common.begin() + 16 + up_to(33));
+    }
+    const int32_t own = 1 + up_to(40);
+    for (int32_t k = 0; k < own; ++k) {
+      request.prompt.push_back(up_to(static_cast<uint32_t>(vocabulary)));
+    }
+    request.outputs = up_to(5) == 0 ? 1 + up_to(4) : 1;
+    request.priority = up_to(3);
+    SamplingParams& sampling = request.sampling;
+    sampling.max_tokens = 1 + up_to(40);
+    sampling.temperature = up_to(4) == 0 ? 0.0F : 0.5F + 0.1F * static_cast<float>(up_to(10));
+    sampling.top_k = up_to(2) == 0 ? 0 : 1 + up_to(40);
+    sampling.top_p = up_to(2) == 0 ? 1.0F : 0.5F + 0.05F * static_cast<float>(up_to(10));
+    sampling.min_p = up_to(3) == 0 ? 0.05F : 0.0F;
+    sampling.repetition_penalty = up_to(3) == 0 ? 1.2F : 1.0F;
+    sampling.frequency_penalty = up_to(4) == 0 ? 0.3F : 0.0F;
+    sampling.ignore_eos = up_to(2) == 0;
+    sampling.min_tokens = up_to(3) == 0 ? up_to(static_cast<uint32_t>(sampling.max_tokens)) : 0;
+    sampling.has_seed = true;
+    sampling.seed = random();
+    sampling.logprobs = up_to(2) == 0 ? 3 : 0;
+    requests.push_back(request);
+  }
+  return requests;
+}
+
+EngineConfig config_of(const std::string& model, int threads) {
+  EngineConfig config;
+  config.model_path = golden_model(model);
+  config.threads = threads;
+  return config;
+}
+
+// A pool that holds the largest of the requests and little more.
+int64_t tight_kv_memory(const std::string& model) {
+  const EngineStats stats = make_engine(config_of(model, 1))->stats();
+  const int64_t groups = model == "gemma3" ? 7 : 1;
+  return 10 * groups * stats.block_bytes;
+}
+
+class Independence : public testing::TestWithParam<std::string> {};
+
+TEST_P(Independence, CrowdedEqualsAlone) {
+  const std::string model = GetParam();
+  std::vector<Request> requests;
+  std::vector<std::vector<OutputRecord>> alone;
+  {
+    EngineConfig config = config_of(model, 1);
+    config.prefix_cache = false;
+    auto engine = make_engine(config);
+    requests = random_requests(kSeed, engine->model().vocabulary);
+    for (const Request& request : requests) alone.push_back(run_to_end(*engine, request));
+  }
+  const int64_t kv_memory = tight_kv_memory(model);
+  for (const int threads : {1, 2, 3}) {
+    EngineConfig config = config_of(model, threads);
+    config.kv_memory_bytes = kv_memory;
+    config.batch_tokens = 24 + threads;  // prompts come in chunks, cut elsewhere each time
+    auto engine = make_engine(config);
+    std::mt19937 random(static_cast<uint32_t>(threads));
+    std::vector<std::unique_ptr<Stream>> streams;
+    for (const Request& request : requests) {
+      auto stream = engine->submit(request);
+      ASSERT_TRUE(stream.ok()) << stream.error().message;
+      streams.push_back(std::move(stream).value());
+    }
+    int compared = 0;
+    for (size_t i = 0; i < requests.size(); ++i) {
+      std::vector<OutputRecord> outputs(static_cast<size_t>(requests[i].outputs));
+      const bool cancelled = random() % 6 == 0;
+      uint32_t events_left = cancelled ? static_cast<uint32_t>(random() % 4) : ~0U;
+      if (events_left == 0) streams[i]->cancel();
+      while (auto event = streams[i]->next()) {
+        record(*event, outputs);
+        if (--events_left == 0) streams[i]->cancel();
+      }
+      for (size_t k = 0; k < outputs.size(); ++k) {
+        const OutputRecord& whole = alone[i][k];
+        OutputRecord& mine = outputs[k];
+        ASSERT_NE(mine.finish, FinishReason::none);
+        if (mine.finish == FinishReason::cancelled) {
+          EXPECT_TRUE(cancelled) << "request " << i;
+          // What came before the end is a part of the whole all the same.
+          ASSERT_LE(mine.tokens.size(), whole.tokens.size());
+          EXPECT_TRUE(std::equal(mine.tokens.begin(), mine.tokens.end(), whole.tokens.begin()));
+          EXPECT_TRUE(whole.text.starts_with(mine.text));
+          continue;
+        }
+        ASSERT_EQ(mine, whole) << "request " << i << " output " << k << " threads " << threads
+                               << " seed " << kSeed;
+        ++compared;
+      }
+    }
+    EXPECT_GT(compared, kRequests / 2);
+    const EngineStats stats = engine->stats();
+    EXPECT_GT(stats.preemptions, 0) << "the pool was not tight enough to show anything";
+    EXPECT_GT(stats.prefix_hit_tokens, 0);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Independence,
+                         testing::Values("llama", "llama_q4_1", "qwen3", "gemma3"),
+                         [](const auto& test) { return test.param; });
+
+}  // namespace
+}  // namespace octavo

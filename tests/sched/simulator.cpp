@@ -1,0 +1,457 @@
+#include "sched/simulator.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <cstring>
+#include <deque>
+#include <map>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "sched/fake_model.h"
+
+namespace octavo::sim {
+
+namespace {
+
+// How to repeat the world that runs now. A broken OCTAVO_CHECK aborts the process; the handler
+// prints this first. Only async-signal-safe calls are made there.
+std::array<char, 128> g_current_world{};
+
+extern "C" void print_current_world(int /*signal*/) {
+  const auto written = write(STDERR_FILENO, g_current_world.data(), strlen(g_current_world.data()));
+  static_cast<void>(written);
+}
+
+class AbortHandler {
+ public:
+  AbortHandler() : previous_(std::signal(SIGABRT, print_current_world)) {}
+  ~AbortHandler() { std::signal(SIGABRT, previous_); }
+  AbortHandler(const AbortHandler&) = delete;
+  AbortHandler& operator=(const AbortHandler&) = delete;
+
+ private:
+  void (*previous_)(int);
+};
+
+class Random {
+ public:
+  explicit Random(uint64_t seed) : state_(mix(seed)) {}
+  uint64_t next() { return mix(state_++); }
+  // A number from low to high, both included.
+  int32_t between(int32_t low, int32_t high) {
+    return low + static_cast<int32_t>(next() % static_cast<uint64_t>(high - low + 1));
+  }
+  bool chance(int32_t percent) { return between(1, 100) <= percent; }
+  template <class T>
+  const T& pick(const std::vector<T>& from) {
+    return from[static_cast<size_t>(between(0, static_cast<int32_t>(from.size()) - 1))];
+  }
+
+ private:
+  uint64_t state_;
+};
+
+// Two bits: nearly every lookup meets entries with the same hash.
+uint64_t colliding_hash(uint64_t parent_hash, std::span<const TokenId> tokens,
+                        std::string_view extra_key) {
+  return xxh3_block_hash(parent_hash, tokens, extra_key) & 3;
+}
+
+struct WorldConfig {
+  KvConfig kv;
+  SchedulerLimits limits;
+  int32_t token_budget = 1;
+  bool runs_ahead = false;
+  bool keeps_end = true;  // whether the end token is accepted or dropped
+  int32_t cancel_percent = 0;
+  int32_t reject_percent = 0;
+  int32_t arrivals = 1;  // most per step
+  int32_t vocabulary = 2;
+};
+
+WorldConfig draw_config(Random& random) {
+  WorldConfig world;
+  const int32_t block_size = random.pick<int32_t>({1, 2, 4, 16});
+  const int32_t window = random.between(1, 3 * block_size + 2);
+  const std::vector<std::vector<GroupSpec>> groups = {
+      {{0}}, {{0}}, {{window}}, {{0}, {window}}, {{window}, {0}, {2 * window}}};
+  world.kv.block_size = block_size;
+  world.kv.groups = random.pick(groups);
+  world.limits.context_length = random.pick<int32_t>({24, 48, 96});
+  // From a pool in which one long request just fits to one where all have room.
+  const int32_t one = (world.limits.context_length + block_size - 1) / block_size *
+                      static_cast<int32_t>(world.kv.groups.size());
+  world.kv.max_blocks = random.between(one, random.pick<int32_t>({one + 3, 3 * one, 12 * one}));
+  world.kv.extent_blocks = random.pick<int32_t>({1, 3, 8});
+  world.kv.prefix_cache = random.chance(75);
+  world.kv.hash = random.chance(30) ? colliding_hash : xxh3_block_hash;
+  world.limits.max_running_sequences = random.between(1, 16);
+  world.limits.max_queued_requests = random.between(1, 40);
+  world.token_budget = random.pick<int32_t>({1, 3, 7, 16, 64, 256});
+  world.runs_ahead = random.chance(50);
+  world.keeps_end = random.chance(50);
+  world.cancel_percent = random.pick<int32_t>({0, 2, 10});
+  world.reject_percent = random.pick<int32_t>({0, 0, 3, 20});
+  world.arrivals = random.pick<int32_t>({1, 3, 20});
+  world.vocabulary = random.pick<int32_t>({2, 50, 100000});
+  return world;
+}
+
+struct Job {
+  RequestSpec spec;
+  Sampling sampling;
+  std::vector<std::vector<TokenId>> outputs;
+  int32_t unfinished = 0;
+  bool cancelled = false;
+};
+
+// What a step needs to run, copied when it is planned as a device's queue would.
+struct CapturedItem {
+  PlanItem item;
+  std::vector<std::vector<BlockId>> tables;
+  std::vector<TokenId> tokens;
+  uint64_t key = 0;
+};
+struct SampledRow {
+  RequestId request = 0;
+  int32_t output = 0;
+  Sampling sampling;
+};
+struct CapturedStep {
+  const Plan* plan = nullptr;
+  std::vector<CapturedItem> items;
+  std::vector<BlockCopy> copies;
+  std::vector<SampledRow> sampled;
+};
+
+class World {
+ public:
+  World(uint64_t seed, SimulationReport& report)
+      : random_(seed),
+        config_(draw_config(random_)),
+        scheduler_(config_.kv, config_.limits),
+        model_(config_.kv.groups, config_.kv.block_size, config_.kv.max_blocks),
+        report_(report),
+        has_memory_(static_cast<size_t>(config_.kv.max_blocks), false) {
+    for (std::vector<uint64_t>& uses : slot_uses_) {
+      uses.resize(static_cast<size_t>(config_.kv.max_blocks * config_.kv.block_size), 0);
+    }
+    for (int i = 0; i < 4; ++i)
+      prefixes_.push_back(draw_tokens(random_.between(0, config_.limits.context_length / 2)));
+  }
+
+  std::optional<std::string> run(int64_t requests) {
+    while (!failure_ && (requests > 0 || scheduler_.has_work())) {
+      for (int32_t i = random_.between(0, config_.arrivals); i > 0 && requests > 0; --i) {
+        requests -= submit() ? 1 : 0;
+        if (!jobs_.empty() && random_.chance(config_.cancel_percent)) cancel();
+      }
+      if (flying_.empty() && random_.chance(2)) release_idle();
+      step();
+    }
+    if (!failure_) check_end();
+    add_counters();
+    return failure_;
+  }
+
+ private:
+  void fail(std::string what) {
+    if (!failure_) failure_ = std::move(what);
+  }
+
+  std::vector<TokenId> draw_tokens(int32_t count) {
+    std::vector<TokenId> tokens;
+    for (int32_t i = 0; i < count; ++i)
+      tokens.push_back(random_.between(0, config_.vocabulary - 1));
+    return tokens;
+  }
+
+  // False when the queue is full or the request was refused for good.
+  bool submit() {
+    Job job;
+    job.spec.prompt = random_.pick(prefixes_);
+    const std::vector<TokenId> tail = draw_tokens(random_.between(1, 12));
+    job.spec.prompt.insert(job.spec.prompt.end(), tail.begin(), tail.end());
+    job.spec.max_new_tokens = random_.between(1, config_.limits.context_length / 2);
+    job.spec.outputs = random_.chance(25) ? random_.between(2, 6) : 1;
+    job.spec.priority = random_.chance(20) ? random_.between(-1, 1) : 0;
+    job.spec.extra_key = random_.pick<std::string>({"", "", "", "a", "another tenant's salt"});
+    job.sampling = {.seed = random_.next(),
+                    .vocabulary = config_.vocabulary,
+                    .end_every = random_.pick<int32_t>({0, 10, 30})};
+    job.outputs.resize(static_cast<size_t>(job.spec.outputs));
+    job.unfinished = job.spec.outputs;
+    const Result<RequestId> id = scheduler_.submit(job.spec);
+    if (!id) return false;
+    jobs_.emplace(id.value(), std::move(job));
+    return true;
+  }
+
+  void cancel() {
+    auto job = jobs_.begin();
+    std::advance(job, random_.between(0, static_cast<int32_t>(jobs_.size()) - 1));
+    const RequestId id = job->first;
+    scheduler_.cancel(id);
+    if (random_.chance(20)) scheduler_.cancel(id);
+    job->second.cancelled = true;
+    close(id);
+    check_scheduler("cancel");
+  }
+
+  void release_idle() {
+    for (const ExtentId extent : scheduler_.release_idle()) {
+      ++report_.extents_released;
+      for_blocks_of(extent, [&](BlockId block) {
+        if (!has_memory_[static_cast<size_t>(block)]) fail("an extent was released twice");
+        has_memory_[static_cast<size_t>(block)] = false;
+        model_.poison(block);
+      });
+    }
+    const PoolCounts& pool = scheduler_.kv().counts();
+    if (pool.cached != 0) fail("cached blocks survive release_idle()");
+    check_scheduler("release_idle");
+  }
+
+  template <class Body>
+  void for_blocks_of(ExtentId extent, Body body) {
+    const BlockId begin = extent * config_.kv.extent_blocks;
+    const BlockId end = std::min(begin + config_.kv.extent_blocks, config_.kv.max_blocks);
+    for (BlockId block = begin; block < end; ++block) body(block);
+  }
+
+  void step() {
+    const Plan& plan = scheduler_.plan(config_.token_budget);
+    check_scheduler("plan");
+    if (plan.empty() && flying_.empty() && scheduler_.has_work()) fail("nothing moves any more");
+    if (!plan.empty()) capture(plan);
+    const bool ahead = config_.runs_ahead && !plan.empty() && random_.chance(80);
+    const size_t may_fly = ahead ? 1 : 0;
+    while (!failure_ && flying_.size() > may_fly) {
+      execute_and_commit();
+      check_scheduler("commit");
+    }
+  }
+
+  void check_scheduler(const char* when) {
+    if (auto breach = scheduler_.check_integrity())
+      fail(fmt::format("after {}: {}", when, *breach));
+  }
+
+  void capture(const Plan& plan) {
+    for (const ExtentId extent : plan.new_extents) {
+      for_blocks_of(extent, [&](BlockId block) {
+        if (has_memory_[static_cast<size_t>(block)]) fail("an extent was committed twice");
+        has_memory_[static_cast<size_t>(block)] = true;
+      });
+    }
+    CapturedStep step{.plan = &plan, .items = {}, .copies = plan.copies, .sampled = {}};
+    for (const BlockCopy& copy : plan.copies) {
+      for (int32_t slot = 0; slot < config_.kv.block_size; ++slot) {
+        check_slot(copy.to, slot, plan.step, true);
+        check_slot(copy.from, slot, plan.step, false);
+      }
+    }
+    int32_t total = 0;
+    for (const PlanItem& item : plan.items) {
+      total += item.q_len;
+      step.items.push_back(capture_item(plan, item));
+    }
+    for (const SequenceId id : plan.samples) {
+      const Sequence& s = scheduler_.sequence(id);
+      step.sampled.push_back({s.request(), s.output_index(), jobs_.at(s.request()).sampling});
+    }
+    if (total != plan.token_count || total > config_.token_budget) fail("the budget is exceeded");
+    flying_.push_back(std::move(step));
+  }
+
+  CapturedItem capture_item(const Plan& plan, const PlanItem& item) {
+    const Sequence& s = scheduler_.sequence(item.sequence);
+    CapturedItem captured{.item = item, .tables = {}, .tokens = {}, .key = key_hash(s.extra_key())};
+    for (size_t g = 0; g < config_.kv.groups.size(); ++g) {
+      const auto table = s.table(static_cast<int32_t>(g));
+      captured.tables.emplace_back(table.begin(), table.end());
+    }
+    // After a truncation the last token is computed again, to the same values, perhaps beside the
+    // step that is void now.
+    const bool rewound = rewound_.erase({s.request(), s.output_index()}) > 0;
+    const int32_t end = item.first_position + item.q_len;
+    if (end != s.computed_length()) fail("an item ends elsewhere than its sequence");
+    for (int32_t p = item.first_position; p < end; ++p) {
+      const auto i = static_cast<size_t>(p);
+      captured.tokens.push_back(item.previous_row < 0 ? s.tokens()[i] : -1);
+    }
+    for (size_t g = 0; g < config_.kv.groups.size(); ++g) {
+      const int32_t first = first_visible(config_.kv.groups[g], item.first_position);
+      for (int32_t p = first; p < end; ++p) {
+        const BlockId block = captured.tables[g][static_cast<size_t>(p / config_.kv.block_size)];
+        const int32_t slot = p % config_.kv.block_size;
+        check_slot(block, slot, plan.step, p >= item.first_position && !rewound);
+        if (block != kNoBlock) last_use(block, slot, plan.step) = plan.step;
+      }
+    }
+    return captured;
+  }
+
+  // A step may not write what the step in flight reads or writes, and no step may touch memory that
+  // was not committed.
+  void check_slot(BlockId block, int32_t slot, uint64_t step, bool writes) {
+    if (block == kNoBlock || !has_memory_[static_cast<size_t>(block)]) {
+      fail(fmt::format("step {} uses block {}, which has no memory", step, block));
+      return;
+    }
+    const uint64_t in_flight = flying_.empty() ? 0 : flying_.back().plan->step;
+    if (writes && in_flight != 0 && last_use(block, slot, in_flight) == in_flight) {
+      fail(fmt::format("step {} writes slot {} of block {}, which step {} uses", step, slot, block,
+                       in_flight));
+    }
+  }
+
+  uint64_t& last_use(BlockId block, int32_t slot, uint64_t step) {
+    return slot_uses_[step % 2][static_cast<size_t>(block * config_.kv.block_size + slot)];
+  }
+
+  void execute_and_commit() {
+    CapturedStep step = std::move(flying_.front());
+    flying_.pop_front();
+    for (const BlockCopy& copy : step.copies) model_.copy_block(copy.from, copy.to);
+    std::vector<TokenId> samples;
+    for (CapturedItem& captured : step.items) {
+      const PlanItem& item = captured.item;
+      if (item.previous_row >= 0) {
+        captured.tokens[0] = last_samples_[static_cast<size_t>(item.previous_row)];
+      }
+      uint64_t seen = 0;
+      for (int32_t i = 0; i < item.q_len; ++i) {
+        seen = model_.compute(captured.tables, item.first_position + i,
+                              captured.tokens[static_cast<size_t>(i)], captured.key);
+      }
+      for (int32_t i = 0; i < item.sample_count; ++i) {
+        const SampledRow& row = step.sampled[samples.size()];
+        samples.push_back(
+            sample(seen, row.sampling, row.output, item.first_position + item.q_len - 1));
+      }
+      report_.tokens += item.q_len;
+    }
+    ++report_.steps;
+    commit(step, samples);
+    last_samples_ = std::move(samples);
+  }
+
+  void commit(const CapturedStep& step, const std::vector<TokenId>& samples) {
+    std::vector<SampleResult> results(samples.size());
+    std::vector<RequestId> closed;
+    for (size_t row = 0; row < samples.size(); ++row) {
+      const Sequence& s = scheduler_.sequence(step.plan->samples[row]);
+      if (!s.wants_results_of(step.plan->step)) {
+        ++report_.voided;
+        continue;
+      }
+      if (random_.chance(config_.reject_percent)) {
+        ++report_.truncations;
+        rewound_.insert({step.sampled[row].request, step.sampled[row].output});
+        continue;
+      }
+      const RequestId request = step.sampled[row].request;
+      Job& job = jobs_.at(request);
+      std::vector<TokenId>& tokens = job.outputs[static_cast<size_t>(step.sampled[row].output)];
+      const bool end = is_end(samples[row], job.sampling);
+      results[row].finished = end;
+      tokens.push_back(samples[row]);
+      if (!end || config_.keeps_end) results[row].accepted = {&samples[row], 1};
+      if (!end && std::ssize(tokens) < job.spec.max_new_tokens) continue;
+      if (--job.unfinished == 0) closed.push_back(request);
+    }
+    scheduler_.commit(*step.plan, results);
+    for (const RequestId id : closed) close(id);
+  }
+
+  // Compares the outputs with those of the request alone; of a cancelled one, what came of them.
+  void close(RequestId id) {
+    const Job& job = jobs_.at(id);
+    for (int32_t output = 0; output < job.spec.outputs; ++output) {
+      std::vector<TokenId> expected =
+          reference_tokens(config_.kv.groups, job.spec.prompt, job.spec.extra_key, job.sampling,
+                           output, job.spec.max_new_tokens);
+      const std::vector<TokenId>& tokens = job.outputs[static_cast<size_t>(output)];
+      if (job.cancelled) expected.resize(std::min(expected.size(), tokens.size()));
+      if (tokens != expected) {
+        fail(fmt::format("request {} output {}: its tokens differ from those of the request alone",
+                         id, output));
+      }
+    }
+    ++(job.cancelled ? report_.cancelled : report_.finished);
+    // The next turn of the chat starts with all of this one.
+    std::vector<TokenId> history = job.spec.prompt;
+    history.insert(history.end(), job.outputs[0].begin(), job.outputs[0].end());
+    prefixes_[static_cast<size_t>(random_.between(1, 3))] =
+        std::ssize(history) * 3 < config_.limits.context_length * 2
+            ? std::move(history)
+            : draw_tokens(random_.between(0, config_.limits.context_length / 2));
+    jobs_.erase(id);
+  }
+
+  void check_end() {
+    while (!flying_.empty()) execute_and_commit();
+    check_scheduler("the last commit");
+    const PoolCounts& pool = scheduler_.kv().counts();
+    if (pool.in_use != 0) fail(fmt::format("{} blocks are in use at the end", pool.in_use));
+    if (!jobs_.empty()) fail(fmt::format("{} requests were lost", jobs_.size()));
+    release_idle();
+    if (scheduler_.kv().counts().uncommitted != config_.kv.max_blocks) {
+      fail("memory is committed after everything was released");
+    }
+  }
+
+  void add_counters() {
+    const SchedulerCounters counters = scheduler_.counters();
+    report_.counters.preemptions += counters.preemptions;
+    report_.counters.prefix_query_tokens += counters.prefix_query_tokens;
+    report_.counters.prefix_hit_tokens += counters.prefix_hit_tokens;
+    report_.counters.evictions += counters.evictions;
+    report_.counters.copies += counters.copies;
+  }
+
+  Random random_;
+  WorldConfig config_;
+  Scheduler scheduler_;
+  FakeModel model_;
+  SimulationReport& report_;
+  std::optional<std::string> failure_;
+  std::map<RequestId, Job> jobs_;
+  std::vector<std::vector<TokenId>> prefixes_;
+  std::deque<CapturedStep> flying_;  // planned and not committed
+  std::vector<TokenId> last_samples_;
+  std::set<std::pair<RequestId, int32_t>> rewound_;
+  std::array<std::vector<uint64_t>, 2> slot_uses_;  // [step % 2][slot]: the step that used it last
+  std::vector<bool> has_memory_;
+};
+
+}  // namespace
+
+SimulationReport simulate(const SimulationOptions& options) {
+  const AbortHandler handler;
+  SimulationReport report;
+  for (int64_t left = options.requests; left > 0 && !report.failure;) {
+    const int64_t requests = std::min(left, options.requests_per_world);
+    const uint64_t seed = options.seed + static_cast<uint64_t>(report.worlds);
+    const auto end = fmt::format_to_n(g_current_world.data(), g_current_world.size() - 1,
+                                      "world {} (repeat with --seed {} --requests {})\n",
+                                      report.worlds, seed, requests);
+    *end.out = '\0';
+    World world(seed, report);
+    if (auto failure = world.run(requests)) {
+      report.failure = fmt::format("{}{}", g_current_world.data(), *failure);
+    }
+    ++report.worlds;
+    left -= requests;
+  }
+  return report;
+}
+
+}  // namespace octavo::sim

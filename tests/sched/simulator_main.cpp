@@ -1,0 +1,50 @@
+// scheduler_simulator [--requests N] [--seed S]: a long run of the scheduler simulator, by hand.
+#include <fmt/format.h>
+
+#include <charconv>
+#include <chrono>
+#include <string_view>
+
+#include "sched/simulator.h"
+
+namespace {
+
+template <class Number>
+bool parse(std::string_view text, Number& number) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc{} && end == text.data() + text.size();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  octavo::sim::SimulationOptions options;
+  for (int i = 1; i < argc; i += 2) {
+    const std::string_view name = argv[i];
+    const std::string_view value = i + 1 < argc ? argv[i + 1] : "";
+    const bool known = (name == "--requests" && parse(value, options.requests)) ||
+                       (name == "--seed" && parse(value, options.seed));
+    if (!known) {
+      fmt::print(stderr, "usage: scheduler_simulator [--requests N] [--seed S]\n");
+      return 2;
+    }
+  }
+  const auto start = std::chrono::steady_clock::now();
+  const octavo::sim::SimulationReport report = octavo::sim::simulate(options);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  fmt::print(
+      "{} worlds, {} requests finished, {} cancelled, {} steps, {} tokens computed in {:.1f} s\n"
+      "{} preemptions, {} evictions, {} copies, {} of {} prompt tokens found, {} samples "
+      "truncated, "
+      "{} void, {} extents released\n",
+      report.worlds, report.finished, report.cancelled, report.steps, report.tokens,
+      seconds.count(), report.counters.preemptions, report.counters.evictions,
+      report.counters.copies, report.counters.prefix_hit_tokens,
+      report.counters.prefix_query_tokens, report.truncations, report.voided,
+      report.extents_released);
+  if (report.failure) {
+    fmt::print(stderr, "failed: {}\n", *report.failure);
+    return 1;
+  }
+  return 0;
+}
