@@ -1,8 +1,8 @@
 // The engine: one GGUF model, many requests at once.
 //
-//   auto engine = octavo::Engine::create(config);          // loads the model, starts the loop
-//   thread auto stream = (*engine)->submit(request);              // returns at once while (auto
-//   event = (*stream)->next()) { ... }         // text as it is generated
+//   auto engine = octavo::Engine::create(config);   // loads the model and starts the loop thread
+//   auto stream = (*engine)->submit(request);       // returns at once
+//   while (auto event = (*stream)->next()) { }      // text, as it is generated
 //
 // Thread safety: every method of Engine may be called from any thread. A Stream belongs to one
 // reader at a time. Ownership: a Stream stays valid after its Engine is gone (it then ends).

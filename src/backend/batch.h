@@ -35,6 +35,8 @@ struct Batch {
   std::vector<GroupTables> groups;       // [KV groups]
   std::span<const int32_t> logits_rows;  // [rows with output] ascending
   std::span<const int32_t> adapters;     // [tokens] adapter id, or empty: none; must be empty now
+  // Rows that come with an embedding instead of a token (images); must be empty now.
+  std::span<const int32_t> embedded_rows;
   OutputKind output = OutputKind::logits;
   bool causal = true;  // false: rows see all of their sequence's keys; must be true now
 

@@ -41,6 +41,7 @@ void check_batch(const Batch& batch) {
   OCTAVO_CHECK(batch.axes == 1, "{} position axes", batch.axes);
   OCTAVO_CHECK(batch.causal, "bidirectional attention");
   OCTAVO_CHECK(batch.adapters.empty(), "adapters");
+  OCTAVO_CHECK(batch.embedded_rows.empty(), "rows with a given embedding");
   OCTAVO_CHECK(batch.tokens.size() <= std::numeric_limits<int32_t>::max());
   OCTAVO_CHECK(batch.positions.size() == batch.tokens.size());
   check_starts(batch.q_starts, batch.kv_lengths.size(), batch.tokens.size());
