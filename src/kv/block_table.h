@@ -27,7 +27,6 @@ struct SequenceBlocks {
   // of them described by `tip`. `tip` is a reference that keeps the whole chain alive.
   EntryId tip = kRootEntry;
   int32_t indexed = 0;
-  EntryId claimed = kNoEntry;  // the next block, which this sequence has promised to compute
 };
 
 }  // namespace octavo

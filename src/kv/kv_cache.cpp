@@ -53,7 +53,6 @@ PrefixMatch KvCache::match(std::span<const TokenId> tokens, std::string_view ext
   for (int32_t i = 0; i < limit; ++i) {
     entry = index_.find(entry, tokens.subspan(static_cast<size_t>(i) * size, size), extra_key);
     if (entry == kNoEntry) break;
-    if (i == best.blocks) best.writer = index_.writer(entry);
     bool usable = true;
     bool global_missing = false;
     for (size_t g = 0; g < run_.size(); ++g) {
@@ -68,7 +67,6 @@ PrefixMatch KvCache::match(std::span<const TokenId> tokens, std::string_view ext
     if (!usable) continue;
     best.blocks = i + 1;
     best.last = entry;
-    best.writer = kNoWriter;
   }
   visit_match(best, [&](int32_t, int32_t, BlockId block) {
     ++best.physical_blocks;
@@ -200,7 +198,6 @@ void KvCache::fork(const SequenceBlocks& from, SequenceBlocks& to) {
 }
 
 void KvCache::release(SequenceBlocks& blocks) {
-  unclaim(blocks);
   const size_t length = blocks.tables.empty() ? 0 : blocks.tables.front().blocks.size();
   // Tails before heads: a long prefix loses its end first and stays useful as a shorter one.
   for (size_t i = length; i-- > 0;) {
@@ -232,7 +229,6 @@ void KvCache::index_blocks(SequenceBlocks& blocks, std::span<const TokenId> toke
     index_.drop_reference(blocks.tip);
     blocks.tip = entry;
     ++blocks.indexed;
-    if (blocks.claimed == entry) unclaim(blocks);
   }
 }
 
@@ -244,28 +240,6 @@ void KvCache::unindex_after(SequenceBlocks& blocks, int32_t count) {
     blocks.tip = parent;
     --blocks.indexed;
   }
-}
-
-void KvCache::claim_next(SequenceBlocks& blocks, std::span<const TokenId> tokens,
-                         std::string_view extra_key, WriterId writer) {
-  if (!config_.prefix_cache) return;
-  const auto size = static_cast<size_t>(block_size());
-  const size_t begin = static_cast<size_t>(blocks.indexed) * size;
-  if (begin + size > tokens.size()) {
-    unclaim(blocks);
-    return;
-  }
-  const EntryId entry = index_.find_or_add(blocks.tip, tokens.subspan(begin, size), extra_key);
-  if (entry == blocks.claimed) return;
-  unclaim(blocks);
-  if (entry == kNoEntry || index_.writer(entry) != kNoWriter) return;
-  index_.claim(entry, writer);
-  blocks.claimed = entry;
-}
-
-void KvCache::unclaim(SequenceBlocks& blocks) {
-  if (blocks.claimed == kNoEntry) return;
-  index_.unclaim(std::exchange(blocks.claimed, kNoEntry));
 }
 
 void KvCache::begin_step() {

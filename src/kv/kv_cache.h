@@ -36,7 +36,6 @@ struct KvConfig {
 struct PrefixMatch {
   int32_t blocks = 0;           // full blocks found
   EntryId last = kRootEntry;    // describes the last of them
-  WriterId writer = kNoWriter;  // who has promised to compute the block after it
   int32_t idle_blocks = 0;      // physical blocks of the match that nobody uses now
   int32_t physical_blocks = 0;  // all physical blocks of the match, over all groups
 };
@@ -78,10 +77,6 @@ class KvCache {
                     std::string_view extra_key, int32_t count);
   // The sequence goes back to `count` computed tokens: later blocks of it are not looked up again.
   void unindex_after(SequenceBlocks& blocks, int32_t count);
-  // Promises that `writer` computes the block after the indexed ones, unless somebody else did.
-  void claim_next(SequenceBlocks& blocks, std::span<const TokenId> tokens,
-                  std::string_view extra_key, WriterId writer);
-  void unclaim(SequenceBlocks& blocks);
 
   void begin_step();
   void end_step();

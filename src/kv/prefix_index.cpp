@@ -164,18 +164,6 @@ void PrefixIndex::drop_reference(EntryId entry) {
   erase_if_unused(entry);
 }
 
-void PrefixIndex::claim(EntryId entry, WriterId writer) {
-  Entry& e = entries_[static_cast<size_t>(entry)];
-  OCTAVO_CHECK(e.writer == kNoWriter, "prefix entry {} is claimed by {}", entry, e.writer);
-  e.writer = writer;
-  ++e.references;
-}
-
-void PrefixIndex::unclaim(EntryId entry) {
-  entries_[static_cast<size_t>(entry)].writer = kNoWriter;
-  drop_reference(entry);
-}
-
 void PrefixIndex::erase_if_unused(EntryId entry) {
   while (entry != kRootEntry) {
     Entry& e = entries_[static_cast<size_t>(entry)];
@@ -219,7 +207,6 @@ std::optional<std::string> PrefixIndex::check_integrity(
     const Entry& e = entries_[i];
     const auto id = static_cast<EntryId>(i);
     if (e.serial == 0) continue;
-    if (e.writer != kNoWriter) ++references[i];
     if (e.references != references[i] || e.attached != attached[i]) {
       return fmt::format("prefix entry {} counts {} references and {} blocks, not {} and {}", i,
                          e.references, e.attached, references[i], attached[i]);

@@ -7,9 +7,8 @@
 // the parent's serial number, the tokens and the whole extra key are equal: a collision costs time
 // and never gives a wrong block.
 //
-// An entry lives while a block is attached or something refers to it: a child entry, a sequence
-// whose indexed tokens end there, or a claim. A claim names the sequence that is about to compute
-// the block, so that others with the same prefix wait for it instead of computing it too.
+// An entry lives while a block is attached or something refers to it: a child entry, or a sequence
+// whose indexed tokens end there.
 //
 // Find, add, attach and detach are O(1) expected. Memory is bounded by max_entries. Not thread
 // safe.
@@ -30,10 +29,6 @@ using EntryId = int32_t;
 inline constexpr EntryId kRootEntry = -1;  // the empty prefix
 inline constexpr EntryId kNoEntry = -2;
 
-// Who computes a claimed block: an id that the caller chooses.
-using WriterId = int32_t;
-inline constexpr WriterId kNoWriter = -1;
-
 // Replaceable so that tests can force collisions.
 using BlockHash = uint64_t (*)(uint64_t parent_hash, std::span<const TokenId> tokens,
                                std::string_view extra_key);
@@ -47,7 +42,7 @@ class PrefixIndex {
   // `tokens` holds block_size tokens. kNoEntry when the content is unknown.
   EntryId find(EntryId parent, std::span<const TokenId> tokens, std::string_view extra_key) const;
   // Finds or adds; kNoEntry when max_entries exist. A new entry has nothing attached: the caller
-  // attaches a block, adds a reference or claims it before the next call.
+  // attaches a block or adds a reference before the next call.
   EntryId find_or_add(EntryId parent, std::span<const TokenId> tokens, std::string_view extra_key);
 
   // A block of the group with this content; kNoBlock when none is attached.
@@ -61,13 +56,9 @@ class PrefixIndex {
   void add_reference(EntryId entry);  // the root may be referred to as well; nothing happens
   void drop_reference(EntryId entry);
 
-  WriterId writer(EntryId entry) const { return entries_[static_cast<size_t>(entry)].writer; }
-  void claim(EntryId entry, WriterId writer);  // the entry must be unclaimed
-  void unclaim(EntryId entry);
-
   int64_t size() const { return size_; }
   // The first breach found in tables, links and reference counts; nothing when all is well.
-  // Counts references of children and claims; `outside_references[entry]` are the callers'.
+  // `outside_references[entry]` are the callers'.
   std::optional<std::string> check_integrity(const std::vector<int32_t>& outside_references) const;
   int64_t slots() const { return static_cast<int64_t>(entries_.size()); }  // bound of entry ids
 
@@ -78,9 +69,8 @@ class PrefixIndex {
     uint64_t parent_serial = 0;
     EntryId parent = kRootEntry;
     EntryId next_in_bucket = kNoEntry;  // of an unused record: the next unused one
-    int32_t references = 0;             // children, claims and the callers' own
+    int32_t references = 0;             // children and the callers' own
     int32_t attached = 0;               // blocks of all groups
-    WriterId writer = kNoWriter;
     std::string extra_key;
   };
   struct Attachment {  // per block: a doubly linked list of the entry's blocks of one group

@@ -1,7 +1,6 @@
 #include "sched/scheduler.h"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "base/check.h"
@@ -92,9 +91,6 @@ void Scheduler::finish(Sequence& s) {
     case Sequence::State::waiting:
       waiting_.erase({s.rank(), &s});
       break;
-    case Sequence::State::parked:
-      std::erase(sequences_[static_cast<size_t>(s.parked_on_)]->readers_, s.id_);
-      break;
     case Sequence::State::running:
       running_.erase(std::ranges::lower_bound(running_, s.rank(), {}, &Sequence::rank));
       leave_running(s);
@@ -118,7 +114,6 @@ void Scheduler::enqueue(Sequence& s) {
 // The sequence gives back what running took; the caller removes it from running_.
 void Scheduler::leave_running(Sequence& s) {
   kv_.release(s.blocks_);
-  wake_readers(s, std::numeric_limits<int32_t>::max());
   promised_blocks_ -= std::exchange(s.promised_blocks_, 0);
   reserved_sequences_ -= 1 + s.unforked_;
   s.computed_ = 0;
@@ -243,13 +238,6 @@ void Scheduler::add_item(Plan& plan, Sequence& s, int32_t count) {
   }
   item.sample_count = static_cast<int32_t>(plan.samples.size()) - item.first_sample;
   plan.items.push_back(item);
-
-  if (s.computed_ < known) {
-    kv_.claim_next(s.blocks_, s.tokens_, s.extra_key(), s.id_);
-  } else {
-    kv_.unclaim(s.blocks_);
-  }
-  wake_readers(s, s.computed_);
 }
 
 void Scheduler::add_sample(Plan& plan, Sequence& s) {
@@ -286,9 +274,6 @@ void Scheduler::admit_waiting(Plan& plan) {
     if (s.uncommitted_samples_ > 0) return;
     if (reserved_sequences_ + 1 + s.unforked_ > limits_.max_running_sequences) return;
     const PrefixMatch match = kv_.match(s.tokens_, s.extra_key());
-    if (match.writer != kNoWriter && park(s, *sequences_[static_cast<size_t>(match.writer)])) {
-      continue;
-    }
     if (!has_room(s, match)) return;
     admit(plan, s, match);
   }
@@ -328,35 +313,6 @@ void Scheduler::admit(Plan& plan, Sequence& s, const PrefixMatch& match) {
   const int32_t count = affordable(s, wanted);
   dry_ = count < wanted;
   if (count > 0) add_item(plan, s, count);
-}
-
-// ---- waiting for a prefix that another sequence computes
-
-// Sets s aside until `writer` has computed what their prompts have in common. False when there is
-// nothing to wait for.
-bool Scheduler::park(Sequence& s, Sequence& writer) {
-  const auto common = std::ranges::mismatch(s.tokens_, writer.tokens_).in1 - s.tokens_.begin();
-  const auto usable = std::min<ptrdiff_t>(common, std::ssize(s.tokens_) - 1);
-  const int32_t block_size = kv_.config().block_size;
-  const int32_t until = static_cast<int32_t>(usable) / block_size * block_size;
-  if (until <= writer.computed_) return false;
-  waiting_.erase({s.rank(), &s});
-  s.state_ = Sequence::State::parked;
-  s.parked_on_ = writer.id_;
-  s.parked_until_ = until;
-  writer.readers_.push_back(s.id_);
-  return true;
-}
-
-// Those who waited for no more than the first `computed` tokens of `writer` queue again.
-void Scheduler::wake_readers(Sequence& writer, int32_t computed) {
-  std::erase_if(writer.readers_, [&](SequenceId id) {
-    Sequence& s = *sequences_[static_cast<size_t>(id)];
-    if (s.parked_until_ > computed) return false;
-    s.parked_on_ = -1;
-    enqueue(s);
-    return true;
-  });
 }
 
 // ---- commit

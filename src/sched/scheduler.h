@@ -11,6 +11,12 @@
 // later. The first in the order is never preempted, so it always progresses and nothing livelocks.
 // Admission never preempts.
 //
+// A prompt that is computed in chunks takes what is left of the budget until it is complete, so
+// that nothing else is admitted beside it. Its blocks enter the prefix index in the plan that
+// writes them. Requests that arrive together with one prefix thus compute it once: the others
+// follow in the step that completes it, and when the first is cancelled the next goes on where it
+// stopped.
+//
 // plan() may be called while one earlier plan is uncommitted ("running ahead"). Plans are committed
 // in the order in which they were made.
 //
@@ -61,6 +67,8 @@ struct SchedulerCounters {
 class Scheduler {
  public:
   Scheduler(KvConfig kv, SchedulerLimits limits);
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
 
   // Whether a request can ever run. invalid_input: an empty prompt, a number out of range, a
   // context that is too long, a request that could not run even with the whole pool to itself. The
@@ -125,8 +133,6 @@ class Scheduler {
   int64_t prompt_blocks(const Sequence& s, const PrefixMatch& match) const;
   bool has_room(const Sequence& s, const PrefixMatch& match) const;
   void admit(Plan& plan, Sequence& s, const PrefixMatch& match);
-  bool park(Sequence& s, Sequence& writer);
-  void wake_readers(Sequence& writer, int32_t computed);
 
   // Part of commit().
   void accept(Sequence& s, const PlanItem& item, const SampleResult& result, uint64_t step);

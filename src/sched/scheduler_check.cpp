@@ -10,8 +10,7 @@ namespace octavo {
 std::optional<std::string> Scheduler::check_sequence(const Sequence& s) const {
   using State = Sequence::State;
   if (s.state_ != State::running) {
-    if (!s.blocks_.tables.empty() || s.computed_ != 0 || s.promised_blocks_ != 0 ||
-        !s.readers_.empty()) {
+    if (!s.blocks_.tables.empty() || s.computed_ != 0 || s.promised_blocks_ != 0) {
       return fmt::format("sequence {} does not run and owns something", s.id_);
     }
   }
@@ -21,14 +20,6 @@ std::optional<std::string> Scheduler::check_sequence(const Sequence& s) const {
         return fmt::format("sequence {} waits outside the queue", s.id_);
       }
       break;
-    case State::parked: {
-      const Sequence& writer = *sequences_[static_cast<size_t>(s.parked_on_)];
-      if (writer.state_ != State::running || writer.computed_ >= s.parked_until_ ||
-          std::ranges::count(writer.readers_, s.id_) != 1) {
-        return fmt::format("sequence {} waits for {} in vain", s.id_, writer.id_);
-      }
-      break;
-    }
     case State::running: {
       if (!std::ranges::binary_search(running_, s.rank(), {}, &Sequence::rank)) {
         return fmt::format("sequence {} runs outside the list", s.id_);
@@ -38,6 +29,9 @@ std::optional<std::string> Scheduler::check_sequence(const Sequence& s) const {
       if (s.computed_ > covered || s.computed_ > s.expected_length()) {
         return fmt::format("sequence {} computed {} tokens of {} in {} slots", s.id_, s.computed_,
                            s.expected_length(), covered);
+      }
+      if (s.blocks_.indexed * kv_.config().block_size > s.computed_) {
+        return fmt::format("sequence {} indexed what it has not computed", s.id_);
       }
       break;
     }

@@ -49,7 +49,6 @@ class Sequence {
   friend class Scheduler;
   enum class State : uint8_t {
     waiting,  // in the queue, owns no blocks
-    parked,   // waits for another sequence to compute the prefix they share, owns no blocks
     running,
     over,
   };
@@ -85,10 +84,6 @@ class Sequence {
   int32_t uncommitted_samples_ = 0;  // drawn by uncommitted plans and still wanted
   int32_t last_row_ = -1;            // of its newest uncommitted sample in that plan's samples
   uint64_t wanted_from_step_ = 0;    // results of earlier steps are void since a truncation
-
-  SequenceId parked_on_ = -1;
-  int32_t parked_until_ = 0;         // computed length of the other at which this one goes on
-  std::vector<SequenceId> readers_;  // those parked on this one
 };
 
 }  // namespace octavo

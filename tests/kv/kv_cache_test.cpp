@@ -216,26 +216,6 @@ TEST(KvCache, EqualContentComputedTwiceIsOneEntry) {
   expect_sound(kv, {&b});
 }
 
-TEST(KvCache, AClaimTellsWhoComputesTheNextBlock) {
-  KvCache kv(config({{0}}, 10));
-  const Tokens tokens = count_from(0, 12);
-  SequenceBlocks a = computed(kv, count_from(0, 4));
-  kv.claim_next(a, tokens, "", 7);
-  EXPECT_EQ(kv.match(tokens, "").blocks, 1);
-  EXPECT_EQ(kv.match(tokens, "").writer, 7);
-  // Different tokens in that block wait for nobody.
-  Tokens other = tokens;
-  other[6] = -1;
-  EXPECT_EQ(kv.match(other, "").writer, kNoWriter);
-  SequenceBlocks b;
-  kv.adopt(b, kv.match(tokens, ""));
-  kv.claim_next(b, tokens, "", 8);  // too late
-  EXPECT_EQ(kv.match(tokens, "").writer, 7);
-  kv.release(a);
-  EXPECT_EQ(kv.match(tokens, "").writer, kNoWriter);
-  expect_sound(kv, {&b});
-}
-
 TEST(KvCache, ReleaseIdleForgetsThePrefixesAndGivesTheMemoryBack) {
   KvCache kv(config({{0}}, 10));
   SequenceBlocks a = computed(kv, count_from(0, 16));

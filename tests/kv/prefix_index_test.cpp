@@ -85,15 +85,6 @@ TEST_P(PrefixIndexTest, AReusedRecordIsNotTheOldParent) {
   EXPECT_EQ(index_.find(other, Tokens{3, 4}, ""), kNoEntry);
 }
 
-TEST_P(PrefixIndexTest, AClaimKeepsTheEntryAndNamesTheWriter) {
-  const EntryId a = index_.find_or_add(kRootEntry, Tokens{1, 2}, "");
-  index_.claim(a, 3);
-  EXPECT_EQ(index_.writer(index_.find(kRootEntry, Tokens{1, 2}, "")), 3);
-  expect_sound();
-  index_.unclaim(a);
-  EXPECT_EQ(index_.size(), 0);
-}
-
 TEST_P(PrefixIndexTest, StopsAddingAtItsLimitAndGrowsUpToIt) {
   std::vector<EntryId> entries;
   for (TokenId token = 0; token < 100; ++token) {

@@ -252,7 +252,6 @@ TEST_F(SchedulerTest, AReaderTakesOverFromACancelledWriter) {
   const RequestId unrelated = submit(count_from(500, 3));
   commit(plan(10));
   const Plan* made = &plan(10);
-  // The reader waits and lets others pass: there is no budget left for the unrelated one yet.
   for (const PlanItem& item : made->items) EXPECT_NE(request_of(item), reader);
   scheduler_->cancel(writer);
   expect_sound();

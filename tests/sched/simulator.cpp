@@ -252,6 +252,9 @@ class World {
     }
     CapturedStep step{.plan = &plan, .items = {}, .copies = plan.copies, .sampled = {}};
     for (const BlockCopy& copy : plan.copies) {
+      for (const BlockCopy& other : plan.copies) {
+        if (copy.from == other.to) fail("a block is both source and destination of copies");
+      }
       for (int32_t slot = 0; slot < config_.kv.block_size; ++slot) {
         check_slot(copy.to, slot, plan.step, true);
         check_slot(copy.from, slot, plan.step, false);
