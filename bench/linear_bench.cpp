@@ -63,7 +63,7 @@ void run_linear(benchmark::State& state, const Kernels* kernels, DType type) {
   args.rows = rows;
   args.out = out.data();
   args.out_stride = outputs;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     kernels->linear(args);
     benchmark::ClobberMemory();
   }
@@ -77,7 +77,7 @@ void run_pack(benchmark::State& state, DType type) {
   const size_t outputs = kWeightBytes / row_bytes(type, kColumns) / kGroupRows * kGroupRows;
   const auto tensor = random_tensor(outputs * row_bytes(type, kColumns));
   PackedWeight weight = packed(type, tensor, outputs);
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     for (size_t group = 0; group < weight.groups(); ++group) {
       weight.pack_group(group, tensor.data());
     }
@@ -90,7 +90,7 @@ void run_quantize(benchmark::State& state, const Kernels* kernels) {
   std::vector<float> x(kColumns);
   for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 17) - 8.0f;
   std::vector<ActivationChunk> chunks(x.size() / kChunk);
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     kernels->quantize_rows({.x = x.data(),
                             .x_stride = kColumns,
                             .columns = kColumns,

@@ -173,7 +173,7 @@ OCTAVO_INLINE I32x16 load_u8(const uint8_t* from) {
 }
 OCTAVO_INLINE I32x16 load_i8(const int8_t* from) {
   I32x16 out;
-  for (int i = 0; i < 16; ++i) out.v[i] = static_cast<int32_t>(from[i]);
+  for (int i = 0; i < 16; ++i) out.v[i] = from[i];  // NOLINT(bugprone-signed-char-misuse): a number
   return out;
 }
 OCTAVO_INLINE I32x16 load_i16(const int16_t* from) {
