@@ -19,19 +19,10 @@ uint32_t priority_of(float score) {
   return ~ascending;
 }
 
-bool has_inner_space(std::string_view text) {
-  while (text.substr(0, visible_space.size()) == visible_space) {
-    text.remove_prefix(visible_space.size());
-  }
-  return text.find(visible_space) != std::string_view::npos;
-}
-
-// Bytes of the spaces that `text` begins with and of what follows up to the next space.
-size_t word_length(std::string_view text) {
-  size_t at = 0;
+// The first place from `at` on that is not a space.
+size_t skip_spaces(std::string_view text, size_t at) {
   while (text.substr(at, visible_space.size()) == visible_space) at += visible_space.size();
-  const size_t end = text.find(visible_space, at);
-  return end == std::string_view::npos ? text.size() : end;
+  return at;
 }
 
 std::string normalise(std::string_view text, bool space_prefix) {
@@ -66,9 +57,7 @@ Result<std::unique_ptr<SubwordModel>> SpmModel::create(const gguf::Metadata& met
     }
     model->priorities_.push_back(priority_of(scores[i]));
     const auto id = static_cast<int32_t>(i);
-    if (vocabulary.is_ordinary(id) && has_inner_space(vocabulary.text(id))) {
-      model->spaces_begin_words_ = false;
-    }
+    if (vocabulary.is_ordinary(id)) model->note_inner_spaces(vocabulary.text(id));
   }
   OCTAVO_ASSIGN(model->add_space_prefix_,
                 metadata.boolean_or("tokenizer.ggml.add_space_prefix", true));
@@ -79,15 +68,31 @@ void SpmModel::encode(std::string_view text, bool at_start, std::vector<int32_t>
   if (text.empty()) return;
   const std::string normalised = normalise(text, at_start && add_space_prefix_);
   Merger merger;
-  std::string_view rest = normalised;
-  // No merge can reach from a character over the space after it when no token does, so that the
-  // words between can be merged one by one, which is the same and needs less memory.
-  while (spaces_begin_words_ && !rest.empty()) {
+  for (std::string_view rest = normalised; !rest.empty();) {
     const size_t length = word_length(rest);
     encode_word(rest.substr(0, length), merger, out);
     rest.remove_prefix(length);
   }
-  if (!rest.empty()) encode_word(rest, merger, out);
+}
+
+void SpmModel::note_inner_spaces(std::string_view token) {
+  size_t at = skip_spaces(token, 0);
+  while ((at = token.find(visible_space, at)) != std::string_view::npos) {
+    precedes_inner_space_[static_cast<uint8_t>(token[at - 1])] = true;
+    at = skip_spaces(token, at);
+  }
+}
+
+// Bytes up to the next space that begins a word. No merge can reach over such a space from the
+// character before it, so that words can be merged one by one, which is the same and needs less
+// memory.
+size_t SpmModel::word_length(std::string_view text) const {
+  size_t at = skip_spaces(text, 0);
+  while ((at = text.find(visible_space, at)) != std::string_view::npos) {
+    if (!precedes_inner_space_[static_cast<uint8_t>(text[at - 1])]) return at;
+    at = skip_spaces(text, at);
+  }
+  return text.size();
 }
 
 void SpmModel::encode_word(std::string_view word, Merger& merger, std::vector<int32_t>& out) const {

@@ -6,6 +6,7 @@
 // in its place. Refers to the Vocabulary, which must outlive it.
 #pragma once
 
+#include <array>
 #include <memory>
 
 #include "gguf/metadata.h"
@@ -27,12 +28,16 @@ class SpmModel final : public SubwordModel {
  private:
   explicit SpmModel(const Vocabulary& vocabulary) : vocabulary_(vocabulary) {}
 
+  void note_inner_spaces(std::string_view token);
+  size_t word_length(std::string_view text) const;
   void encode_word(std::string_view word, Merger& merger, std::vector<int32_t>& out) const;
 
   const Vocabulary& vocabulary_;
   std::vector<uint32_t> priorities_;  // by token: ascending where scores descend
   bool add_space_prefix_ = true;
-  bool spaces_begin_words_ = true;  // no token holds a U+2581 after another character
+  // By byte: some token holds a U+2581 right after it. Gemma has one such token of 262144, Llama 2
+  // none; after any other byte a space begins a word.
+  std::array<bool, 256> precedes_inner_space_ = {};
 };
 
 }  // namespace octavo::text
