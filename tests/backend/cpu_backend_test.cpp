@@ -5,10 +5,10 @@
 
 #include <cmath>
 #include <cstring>
-#include <numeric>
 
 #include "backend/cpu/cpu_kv_store.h"
 #include "backend/random_values.h"
+#include "backend/simple_batch.h"
 #include "base/float16.h"
 #include "gguf/blocks.h"
 #include "gguf/dequantize.h"
@@ -18,10 +18,6 @@ namespace {
 
 std::unique_ptr<CpuBackend> make_backend(int threads = 1) {
   return CpuBackend::create({threads, ""}).value();
-}
-
-Tensor view(std::vector<float>& values, int64_t columns) {
-  return {values.data(), static_cast<int64_t>(values.size()) / columns, columns};
 }
 
 WeightSource source_of(const std::vector<std::byte>& bytes, DType type, int64_t rows,
@@ -53,28 +49,6 @@ std::vector<std::byte> random_tensor(std::mt19937& random, DType type, int64_t r
   }
   return bytes;
 }
-
-// One sequence per row, each at its own position; owns what the batch's spans show.
-struct SimpleBatch {
-  explicit SimpleBatch(std::vector<int32_t> input, std::vector<int32_t> at = {})
-      : tokens(std::move(input)), positions(std::move(at)), starts(tokens.size() + 1) {
-    if (positions.empty()) positions.resize(tokens.size());
-    std::iota(starts.begin(), starts.end(), 0);
-    for (const int32_t position : positions) lengths.push_back(position + 1);
-    batch.tokens = tokens;
-    batch.positions = positions;
-    batch.q_starts = starts;
-    batch.kv_lengths = lengths;
-  }
-  SimpleBatch(const SimpleBatch&) = delete;
-  SimpleBatch& operator=(const SimpleBatch&) = delete;
-
-  std::vector<int32_t> tokens;
-  std::vector<int32_t> positions;
-  std::vector<int32_t> starts;
-  std::vector<int32_t> lengths;
-  Batch batch;
-};
 
 TEST(CpuBackend, RefusesBadOptions) {
   const auto no_threads = CpuBackend::create({0, ""});
@@ -113,76 +87,102 @@ TEST(CpuBackend, RefusesWeightsThatDoNotFit) {
   EXPECT_FALSE(message(source_of(bytes, DType::f32, 2, 8), WeightUse::matrix, Split::rows).empty());
 }
 
-TEST(CpuBackend, ProjectsOneInputThroughSeveralTypesWithBias) {
-  std::mt19937 random(1);
-  constexpr int64_t kColumns = 96;
-  const std::vector<DType> types = {DType::f32, DType::q8_0, DType::f16};
-  const std::vector<int64_t> outputs = {40, 33, 160};
-  std::vector<std::vector<std::byte>> tensors;
-  std::vector<std::vector<float>> biases;
-  for (size_t i = 0; i < types.size(); ++i) {
-    tensors.push_back(random_tensor(random, types[i], outputs[i], kColumns));
-    biases.push_back(random_values(random, static_cast<size_t>(outputs[i])));
+// Three weights of different types with one input, two of them with a bias.
+class CpuProjections : public testing::Test {
+ protected:
+  static constexpr int64_t kColumns = 96;
+  static constexpr size_t kRows = 21;
+
+  CpuProjections() {
+    for (size_t i = 0; i < types_.size(); ++i) {
+      tensors_.push_back(random_tensor(random_, types_[i], outputs_[i], kColumns));
+      biases_.push_back(random_values(random_, static_cast<size_t>(outputs_[i])));
+    }
+    std::fill(biases_[0].begin(), biases_[0].end(), 0.0F);
+    x_ = random_values(random_, kRows * kColumns);
   }
-  const auto run = [&](std::vector<float> x, int threads) {
+
+  // The results [rows, outputs] of every weight.
+  std::vector<std::vector<float>> run(std::vector<float> x, int threads) const {
     const auto backend = make_backend(threads);
     std::vector<std::unique_ptr<Weight>> owned;
     std::vector<Projection> projections;
     std::vector<std::vector<float>> out;
-    for (size_t i = 0; i < types.size(); ++i) {
-      out.emplace_back(x.size() / kColumns * static_cast<size_t>(outputs[i]));
+    for (const int64_t outputs : outputs_) {
+      out.emplace_back(x.size() / kColumns * static_cast<size_t>(outputs));
     }
-    for (size_t i = 0; i < types.size(); ++i) {
+    const auto upload = [&](const WeightSource& source, WeightUse use) {
+      owned.push_back(backend->upload(source, use, Split::none).value());
+      return owned.back().get();
+    };
+    for (size_t i = 0; i < types_.size(); ++i) {
       Projection projection;
-      owned.push_back(backend
-                          ->upload(source_of(tensors[i], types[i], outputs[i], kColumns),
-                                   WeightUse::matrix, Split::none)
-                          .value());
-      projection.weight = owned.back().get();
-      if (i != 0) {  // one without
-        const WeightSource bias{"bias", DType::f32, 1, outputs[i],
-                                reinterpret_cast<const std::byte*>(biases[i].data())};
-        owned.push_back(backend->upload(bias, WeightUse::vector, Split::none).value());
-        projection.bias = owned.back().get();
+      projection.weight =
+          upload(source_of(tensors_[i], types_[i], outputs_[i], kColumns), WeightUse::matrix);
+      if (i != 0) {
+        const auto* bias = reinterpret_cast<const std::byte*>(biases_[i].data());
+        projection.bias = upload({"bias", DType::f32, 1, outputs_[i], bias}, WeightUse::vector);
       }
-      projection.out = view(out[i], outputs[i]);
+      projection.out = view(out[i], outputs_[i]);
       projections.push_back(projection);
     }
     backend->linear(view(x, kColumns), projections, Batch{});
     return out;
+  }
+
+  // One element in double precision, and how far a result may be from it.
+  struct Expected {
+    double value;
+    double bound;
   };
-  constexpr size_t kRows = 21;
-  const std::vector<float> x = random_values(random, kRows * kColumns);
-  const auto out = run(x, 1);
-  for (size_t i = 0; i < types.size(); ++i) {
-    const auto rows = static_cast<size_t>(outputs[i]);
-    std::vector<float> weight(rows * kColumns);
-    gguf::dequantize_row(types[i], tensors[i].data(), weight.data(), weight.size());
+  Expected expected(size_t i, const float* weight, size_t row, size_t output) const {
+    const float* in = x_.data() + row * kColumns;
+    double value = double{biases_[i][output]};
+    double size = std::abs(value);
+    double greatest = 0;
+    double weights = 0;
+    for (size_t c = 0; c < kColumns; ++c) {
+      const double product = double{in[c]} * double{weight[c]};
+      value += product;
+      size += std::abs(product);
+      greatest = std::max(greatest, std::abs(double{in[c]}));
+      weights += std::abs(double{weight[c]});
+    }
+    // A rounding a term; quantised activations are off by half a step of greatest / 127.
+    const double step = takes_quantized_activations(types_[i]) ? greatest / 127 : 0;
+    return {value, (kColumns + 2) * kEpsilon * size + 0.5 * 1.001 * step * weights};
+  }
+
+  std::mt19937 random_{1};
+  std::vector<DType> types_ = {DType::f32, DType::q8_0, DType::f16};
+  std::vector<int64_t> outputs_ = {40, 33, 160};
+  std::vector<std::vector<std::byte>> tensors_;
+  std::vector<std::vector<float>> biases_;  // all zero where the projection has none
+  std::vector<float> x_;
+};
+
+TEST_F(CpuProjections, AgreeWithDoublePrecision) {
+  const auto out = run(x_, 1);
+  for (size_t i = 0; i < types_.size(); ++i) {
+    const auto outputs = static_cast<size_t>(outputs_[i]);
+    std::vector<float> weight(outputs * kColumns);
+    gguf::dequantize_row(types_[i], tensors_[i].data(), weight.data(), weight.size());
     for (size_t row = 0; row < kRows; ++row) {
-      const float* in = x.data() + row * kColumns;
-      float greatest = 0;
-      for (size_t c = 0; c < kColumns; ++c) greatest = std::max(greatest, std::abs(in[c]));
-      for (size_t o = 0; o < rows; ++o) {
-        double expected = i == 0 ? 0 : double{biases[i][o]};
-        double size = std::abs(expected);
-        double weights = 0;
-        for (size_t c = 0; c < kColumns; ++c) {
-          const double product = double{in[c]} * double{weight[o * kColumns + c]};
-          expected += product;
-          size += std::abs(product);
-          weights += std::abs(double{weight[o * kColumns + c]});
-        }
-        // A rounding a term; quantised activations are off by half a step of greatest / 127.
-        double bound = (kColumns + 2) * kEpsilon * size;
-        if (types[i] == DType::q8_0) bound += double{greatest} / 127 * 0.5 * 1.001 * weights;
-        ASSERT_NEAR(double{out[i][row * rows + o]}, expected, bound) << info(types[i]).name;
+      for (size_t o = 0; o < outputs; ++o) {
+        const Expected element = expected(i, weight.data() + o * kColumns, row, o);
+        ASSERT_NEAR(double{out[i][row * outputs + o]}, element.value, element.bound)
+            << info(types_[i]).name;
       }
     }
   }
+}
+
+TEST_F(CpuProjections, BitsDependOnTheRowAlone) {
+  const auto out = run(x_, 1);
   for (int threads = 1; threads <= 3; ++threads) {
-    const auto again = run(x, threads);
-    const auto alone = run({x.end() - kColumns, x.end()}, threads);
-    for (size_t i = 0; i < types.size(); ++i) {
+    const auto again = run(x_, threads);
+    const auto alone = run({x_.end() - kColumns, x_.end()}, threads);
+    for (size_t i = 0; i < types_.size(); ++i) {
       EXPECT_TRUE(same_bits(again[i], out[i]));
       EXPECT_TRUE(same_bits(alone[i], std::span(out[i]).last(alone[i].size())));
     }
@@ -290,107 +290,6 @@ TEST(CpuBackend, GathersOutputRows) {
   ASSERT_EQ(out.rows, 2);
   EXPECT_TRUE(same_bits({out.row(0), 5}, {x.data(), 5}));
   EXPECT_TRUE(same_bits({out.row(1), 5}, {x.data() + 15, 5}));
-}
-
-struct RopeCase {
-  int32_t head_dim;
-  size_t pairs;
-  bool interleaved;
-};
-
-// Rope, read back from the queries and from the cache.
-TEST(CpuBackend, TurnsAndStoresRows) {
-  constexpr int32_t kHeads = 4;
-  constexpr int32_t kKvHeads = 2;
-  for (const RopeCase& c :
-       {RopeCase{8, 4, false}, RopeCase{64, 32, false}, RopeCase{64, 32, true},
-        RopeCase{80, 20, false}, RopeCase{40, 9, true}, RopeCase{16, 0, true}}) {
-    std::mt19937 random(12);
-    RopeTable rope;
-    rope.interleaved = c.interleaved;
-    rope.magnitude = 1.25F;
-    for (size_t i = 0; i < c.pairs; ++i) {
-      rope.frequencies.push_back(std::pow(10000.0F, -static_cast<float>(i) / 16.0F));
-    }
-    SimpleBatch step({0, 0, 0}, {3, 100'000, 40});
-    const std::vector<int32_t> slots = {37, 5, 16};
-    const std::vector<int32_t> table_starts = {0, 0, 0, 0};
-    step.batch.groups = {{slots, table_starts, {}}};
-    KvShape shape;
-    shape.layers_per_block = 2;
-    shape.kv_heads = kKvHeads;
-    shape.head_dim = c.head_dim;
-    shape.groups = {{0, {0, 1}}};
-    const auto dim = static_cast<size_t>(c.head_dim);
-    const std::vector<float> q = random_values(random, 3 * kHeads * dim);
-    const std::vector<float> k = random_values(random, 3 * kKvHeads * dim);
-    std::vector<float> v = random_values(random, 3 * kKvHeads * dim);
-    // The turned head in double.
-    const auto turned = [&](const float* head, int32_t position) {
-      std::vector<double> out(head, head + dim);
-      for (size_t i = 0; i < c.pairs; ++i) {
-        const size_t a = c.interleaved ? 2 * i : i;
-        const size_t b = c.interleaved ? 2 * i + 1 : i + c.pairs;
-        const double angle = position * double{rope.frequencies[i]};
-        const double cosine = std::cos(angle) * 1.25;
-        const double sine = std::sin(angle) * 1.25;
-        out[a] = double{head[a]} * cosine - double{head[b]} * sine;
-        out[b] = double{head[b]} * cosine + double{head[a]} * sine;
-      }
-      return out;
-    };
-    for (const DType type : {DType::f16, DType::f32}) {
-      shape.type = type;
-      std::vector<float> first_q;
-      for (const Kernels* kernels : available_kernels()) {
-        const auto backend = CpuBackend::create({2, kernels->name}).value();
-        const auto store = backend->create_kv_store(shape, 3).value();
-        std::vector<float> q_rows = q;
-        std::vector<float> k_rows = k;
-        backend->begin_step(step.batch);
-        backend->rope_and_store(view(q_rows, kHeads * c.head_dim),
-                                view(k_rows, kKvHeads * c.head_dim), view(v, kKvHeads * c.head_dim),
-                                1, rope, step.batch, *store);
-        if (first_q.empty()) first_q = q_rows;
-        EXPECT_TRUE(same_bits(q_rows, first_q)) << kernels->name;
-        const auto& memory = static_cast<const CpuKvStore&>(*store);
-        const auto element = [&](const std::byte* at, size_t index) {
-          uint16_t half = 0;
-          float value = 0;
-          if (type == DType::f16) {
-            std::memcpy(&half, at + 2 * index, 2);
-            return float_from_f16(half);
-          }
-          std::memcpy(&value, at + 4 * index, 4);
-          return value;
-        };
-        const auto rounded = [&](float value) {
-          return type == DType::f16 ? float_from_f16(f16_from_float(value)) : value;
-        };
-        for (size_t row = 0; row < 3; ++row) {
-          for (size_t head = 0; head < kHeads; ++head) {
-            const size_t at = (row * kHeads + head) * dim;
-            const auto expected = turned(q.data() + at, step.positions[row]);
-            for (size_t d = 0; d < dim; ++d) {
-              // Cosine, sine, two products and a sum, of values up to |q| * 1.25 * 2.
-              ASSERT_NEAR(double{q_rows[at + d]}, expected[d], 4 * kEpsilon * 2.5 * 6);
-            }
-          }
-          const auto slot = static_cast<size_t>(slots[row]);
-          for (size_t head = 0; head < kKvHeads; ++head) {
-            const std::byte* keys =
-                memory.head(static_cast<int64_t>(slot / 16), 1, static_cast<int32_t>(head));
-            const std::byte* values = keys + memory.value_offset();
-            const size_t at = (row * kKvHeads + head) * dim;
-            for (size_t d = 0; d < dim; ++d) {
-              ASSERT_EQ(element(keys, d * 16 + slot % 16), rounded(k_rows[at + d]));
-              ASSERT_EQ(element(values, slot % 16 * dim + d), rounded(v[at + d]));
-            }
-          }
-        }
-      }
-    }
-  }
 }
 
 TEST(CpuBackend, CopiesWholeBlocks) {

@@ -9,6 +9,7 @@
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/random_values.h"
+#include "backend/simple_batch.h"
 
 namespace octavo::cpu {
 namespace {
@@ -16,10 +17,6 @@ namespace {
 std::unique_ptr<CpuBackend> make_backend(int threads = 1,
                                          const std::string& isa = best_kernels().name) {
   return CpuBackend::create({threads, isa}).value();
-}
-
-Tensor view(std::vector<float>& values, int64_t columns) {
-  return {values.data(), static_cast<int64_t>(values.size()) / columns, columns};
 }
 
 std::unique_ptr<Weight> vector_weight(Backend& backend, const std::vector<float>& values) {
