@@ -2,8 +2,9 @@
 //
 //   engine_bench MODEL.gguf THREADS
 //
-// Prints one JSON object: tokens per second of a prompt of 512 tokens, and of 1 and 8 sequences that
-// generate 128 tokens each after a prompt of 8 (greedy, end tokens never drawn, no cached prefix).
+// Prints one JSON object: tokens per second of a prompt of 512 tokens, and of 1 and 8 sequences
+// that generate 128 tokens each after a prompt of 8 (greedy, end tokens never drawn, no cached
+// prefix).
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -21,7 +22,8 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-Request make_request(int32_t vocabulary, int32_t sequence, int32_t prompt_length, int32_t generate) {
+Request make_request(int32_t vocabulary, int32_t sequence, int32_t prompt_length,
+                     int32_t generate) {
   Request request;
   for (int32_t i = 0; i < prompt_length; ++i) {
     request.prompt.push_back((1000 + 37 * i + 11 * sequence) % vocabulary);
@@ -75,7 +77,8 @@ int bench(const char* path, int threads) {
   const double prompt = kPrompt / run(**engine, 1, kPrompt, 1).first_seconds;
   const double one = (kGenerate - 1) / run(**engine, 1, 8, kGenerate).rest_seconds;
   const double eight = 8 * (kGenerate - 1) / run(**engine, 8, 8, kGenerate).rest_seconds;
-  std::printf("{\"prompt_512\": %.1f, \"decode_1\": %.1f, \"decode_8\": %.1f}\n", prompt, one, eight);
+  std::printf("{\"prompt_512\": %.1f, \"decode_1\": %.1f, \"decode_8\": %.1f}\n", prompt, one,
+              eight);
   return 0;
 }
 

@@ -23,6 +23,10 @@ struct PeerModel {
   const char* name;      // of the vectors
 };
 
+void PrintTo(const PeerModel& model, std::ostream* out) {
+  *out << model.name;
+}
+
 nlohmann::json load_json(const std::string& name) {
   nlohmann::json json;
   std::ifstream(std::filesystem::path(OCTAVO_TEST_DATA) / "golden" / name) >> json;
