@@ -325,7 +325,7 @@ void Scheduler::commit(const Plan& plan, std::span<const SampleResult> results) 
   --uncommitted_;
   for (const PlanItem& item : plan.items) {
     for (int32_t i = 0; i < item.sample_count; ++i) {
-      const auto row = static_cast<size_t>(item.first_sample + i);
+      const auto row = static_cast<size_t>(item.first_sample) + static_cast<size_t>(i);
       Sequence& s = *sequences_[static_cast<size_t>(plan.samples[row])];
       accept(s, item, results[row], plan.step);
       --s.in_flight_;
