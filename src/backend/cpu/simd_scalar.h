@@ -161,6 +161,11 @@ OCTAVO_INLINE F32x16 load_bf16(const uint16_t* from) {
 
 // --- I32x16 ---
 
+// Sums and products wrap, which only unsigned numbers may.
+OCTAVO_INLINE uint32_t wrapping(int32_t a) {
+  return static_cast<uint32_t>(a);
+}
+
 OCTAVO_INLINE I32x16 broadcast_i32(int32_t value) {
   I32x16 out;
   for (int i = 0; i < 16; ++i) out.v[i] = value;
@@ -189,17 +194,17 @@ OCTAVO_INLINE void store_i8(int8_t* to, I32x16 a) {
 }
 OCTAVO_INLINE I32x16 add(I32x16 a, I32x16 b) {
   I32x16 out;
-  for (int i = 0; i < 16; ++i) out.v[i] = a.v[i] + b.v[i];
+  for (int i = 0; i < 16; ++i) out.v[i] = static_cast<int32_t>(wrapping(a.v[i]) + wrapping(b.v[i]));
   return out;
 }
 OCTAVO_INLINE I32x16 sub(I32x16 a, I32x16 b) {
   I32x16 out;
-  for (int i = 0; i < 16; ++i) out.v[i] = a.v[i] - b.v[i];
+  for (int i = 0; i < 16; ++i) out.v[i] = static_cast<int32_t>(wrapping(a.v[i]) - wrapping(b.v[i]));
   return out;
 }
 OCTAVO_INLINE I32x16 mul(I32x16 a, I32x16 b) {
   I32x16 out;
-  for (int i = 0; i < 16; ++i) out.v[i] = a.v[i] * b.v[i];
+  for (int i = 0; i < 16; ++i) out.v[i] = static_cast<int32_t>(wrapping(a.v[i]) * wrapping(b.v[i]));
   return out;
 }
 OCTAVO_INLINE I32x16 bit_and(I32x16 a, I32x16 b) {
