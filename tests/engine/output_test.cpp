@@ -46,7 +46,8 @@ TEST_F(OutputTest, StopStringsThatSpanTokensAreNeverShown) {
   // Encoding puts a space before the first word; as a continuation it is shown.
   const std::string words = " one two END three";
   ASSERT_GT(encode("END").size(), 1u) << "the vocabulary has letters and bytes alone";
-  const auto [text, reason] = feed({.max_tokens = 60, .stop = {"END", "never"}}, encode(words.substr(1)));
+  const auto [text, reason] =
+      feed({.max_tokens = 60, .stop = {"END", "never"}}, encode(words.substr(1)));
   EXPECT_EQ(reason, FinishReason::stop);
   EXPECT_EQ(text, words.substr(0, words.find("END")));
 }
@@ -116,7 +117,7 @@ TEST_F(OutputTest, ASeedIsDrawnWhereNoneWasGiven) {
     return make_rules({.prompt = {5}, .sampling = sampling}, info_, *tokenizer_)->params.seed;
   };
   EXPECT_NE(seed({}), seed({}));
-  EXPECT_EQ(seed({.has_seed = true, .seed = 9}), 9u);
+  EXPECT_EQ(seed({.seed = 9}), 9u);
 }
 
 }  // namespace
