@@ -29,6 +29,7 @@ struct ConfigField {
   const char* help;
   int64_t minimum = 0;
   int64_t maximum = 0;
+  bool is_bytes = false;  // an amount of memory: 2GiB, 512MiB and the like are understood
 };
 
 // Calls visitor(ConfigField, member) for each setting that a user can give, in the order of the
@@ -46,10 +47,9 @@ void visit_config(Config& config, Visitor&& visitor) {
   visitor(
       ConfigField{
           "kv-memory",
-          "Limit of the KV cache in bytes (K, M, G, KiB, MiB, GiB understood); 0: enough for "
-          "8 full contexts, at most half of the machine's memory. Memory is taken as it is "
-          "used.",
-          0, int64_t{1} << 50},
+          "Limit of the KV cache in bytes, or as 512MiB or 2G; auto: enough for 8 full contexts, "
+          "at most half of the machine's memory. Memory is taken as it is used.",
+          0, int64_t{1} << 50, true},
       config.kv_memory_bytes);
   visitor(ConfigField{"block-size", "Tokens per KV block: 16, 32, 64, 128 or 256.", 16, 256},
           config.block_size);

@@ -78,6 +78,8 @@ struct ModelInfo {
   int32_t vocabulary = 0;
   int32_t context_length = 0;  // the limit in force: prompt and generated tokens together
   bool has_chat_template = false;
+  bool adds_bos = false;  // Engine::tokenize puts `bos` first
+  int32_t bos = -1;       // -1: the vocabulary has none
 };
 
 // A snapshot of what the engine is doing.

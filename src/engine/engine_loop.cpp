@@ -134,7 +134,7 @@ void EngineLoop::make_sample_rows(const Plan& plan) {
       const auto output = static_cast<size_t>(sequence.output_index());
       rows_.push_back({.logits_row = batch_builder_.last_logits_row(i),
                        .params = &rules.params,
-                       .seed = rules.params.seed,
+                       .seed = *rules.params.seed,  // make_rules gave one
                        .output_index = static_cast<uint32_t>(output),
                        .position = static_cast<uint32_t>(sequence.tokens().size()),
                        .tokens = sequence.tokens(),

@@ -68,6 +68,8 @@ Result<void> describe(const EngineConfig& config, LoadedModel& loaded) {
   info.architecture = shape.architecture;
   info.backend = loaded.backend->description();
   info.vocabulary = shape.vocabulary;
+  info.adds_bos = loaded.tokenizer->special().add_bos;
+  info.bos = loaded.tokenizer->bos().value_or(-1);
   info.context_length = shape.context_length;
   if (config.context_length > shape.context_length) {
     return invalid_input("context: {} tokens are more than the model's {}", config.context_length,

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <random>
+#include <type_traits>
 
 #include "base/error.h"
 
@@ -9,53 +10,13 @@ namespace octavo {
 namespace {
 
 constexpr int32_t kMaxOutputs = 128;
-constexpr int32_t kMaxLogprobs = 100;
 constexpr size_t kMaxLogitBias = 4096;
 constexpr size_t kMaxStopTokens = 1024;
-
-struct Range {
-  const char* name;
-  float value;
-  float low;
-  float high;
-  bool low_included;
-};
-
-Result<void> check_range(const Range& range) {
-  const bool above = range.low_included ? range.value >= range.low : range.value > range.low;
-  if (above && range.value <= range.high) return {};  // false for a value that is not a number
-  return invalid_input("{}: {} is not in {}{}, {}]", range.name, range.value,
-                       range.low_included ? "[" : "(", range.low, range.high);
-}
 
 Result<void> check_token(const char* field, int32_t token, const ModelInfo& info) {
   if (token >= 0 && token < info.vocabulary) return {};
   return invalid_input("{}: {} is not a token id of a vocabulary of {}", field, token,
                        info.vocabulary);
-}
-
-Result<void> check_ranges(const SamplingParams& params) {
-  constexpr float kHuge = 1e30F;
-  for (const Range& range :
-       {Range{"temperature", params.temperature, 0, 100, true},
-        Range{"top_p", params.top_p, 0, 1, false}, Range{"min_p", params.min_p, 0, 1, true},
-        Range{"typical_p", params.typical_p, 0, 1, false},
-        Range{"repetition_penalty", params.repetition_penalty, 0, kHuge, false},
-        Range{"frequency_penalty", params.frequency_penalty, -2, 2, true},
-        Range{"presence_penalty", params.presence_penalty, -2, 2, true}}) {
-    OCTAVO_TRY(check_range(range));
-  }
-  if (params.top_k < 0) return invalid_input("top_k: {} is negative", params.top_k);
-  if (params.max_tokens < 0) return invalid_input("max_tokens: {} is negative", params.max_tokens);
-  if (params.min_tokens < 0) return invalid_input("min_tokens: {} is negative", params.min_tokens);
-  if (params.max_tokens > 0 && params.min_tokens > params.max_tokens) {
-    return invalid_input("min_tokens: {} is more than max_tokens {}", params.min_tokens,
-                         params.max_tokens);
-  }
-  if (params.logprobs < -1 || params.logprobs > kMaxLogprobs) {
-    return invalid_input("logprobs: {} is not between -1 and {}", params.logprobs, kMaxLogprobs);
-  }
-  return {};
 }
 
 Result<void> check_lists(const SamplingParams& params, const ModelInfo& info) {
@@ -79,7 +40,32 @@ Result<void> check_lists(const SamplingParams& params, const ModelInfo& info) {
   return {};
 }
 
+template <class Number>
+Result<void> check_range(const SamplingField& field, Number value) {
+  const auto wide = static_cast<double>(value);
+  const bool above = field.minimum_allowed ? wide >= field.minimum : wide > field.minimum;
+  if (above && wide <= field.maximum) return {};  // false for a value that is not a number
+  return invalid_input("{}: {} is not in {}{}, {}]", field.name, value,
+                       field.minimum_allowed ? "[" : "(", field.minimum, field.maximum);
+}
+
 }  // namespace
+
+Result<void> check_sampling(const SamplingParams& params) {
+  Result<void> status;
+  visit_sampling(params, [&status](const SamplingField& field, const auto& value) {
+    using Value = std::decay_t<decltype(value)>;
+    if constexpr (std::is_same_v<Value, float> || std::is_same_v<Value, int32_t>) {
+      if (status.ok()) status = check_range(field, value);
+    }
+  });
+  OCTAVO_TRY(status);
+  if (params.max_tokens > 0 && params.min_tokens > params.max_tokens) {
+    return invalid_input("min_tokens: {} is more than max_tokens {}", params.min_tokens,
+                         params.max_tokens);
+  }
+  return {};
+}
 
 Result<void> check_request(const Request& request, const ModelInfo& info) {
   if (request.prompt.empty()) return invalid_input("prompt: it has no tokens");
@@ -87,7 +73,7 @@ Result<void> check_request(const Request& request, const ModelInfo& info) {
   if (request.outputs < 1 || request.outputs > kMaxOutputs) {
     return invalid_input("outputs: {} is not between 1 and {}", request.outputs, kMaxOutputs);
   }
-  OCTAVO_TRY(check_ranges(request.sampling));
+  OCTAVO_TRY(check_sampling(request.sampling));
   OCTAVO_TRY(check_lists(request.sampling, info));
   const auto length = static_cast<int64_t>(request.prompt.size());
   if (request.score_prompt) {
@@ -112,10 +98,9 @@ Result<OutputRules> make_rules(const Request& request, const ModelInfo& info,
   rules.params = request.sampling;
   SamplingParams& params = rules.params;
   OCTAVO_ASSIGN(rules.stop_strings, text::StopStrings::create(params.stop));
-  if (!params.has_seed) {
+  if (!params.seed) {
     std::random_device device;
     params.seed = static_cast<uint64_t>(device()) << 32 | device();
-    params.has_seed = true;
   }
   if (params.max_tokens == 0) {
     params.max_tokens = info.context_length - static_cast<int32_t>(request.prompt.size());

@@ -8,6 +8,9 @@
 
 namespace octavo {
 
+// What can be said without a model: every number within the bounds of its SamplingField.
+Result<void> check_sampling(const SamplingParams& params);
+
 // Errors name the field and the number. `info` is the model the request is for.
 Result<void> check_request(const Request& request, const ModelInfo& info);
 

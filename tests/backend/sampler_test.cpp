@@ -17,7 +17,7 @@ SampledToken draw(const std::vector<float>& logits, const SamplingParams& params
                   std::vector<int32_t> banned = {}, std::vector<uint32_t> allowed = {}) {
   SamplerScratch scratch;
   SampleRow row{.params = &params,
-                .seed = params.seed,
+                .seed = params.seed.value_or(0),
                 .position = position,
                 .tokens = tokens,
                 .prompt_length = prompt_length,
@@ -123,7 +123,7 @@ TEST(Sampler, TopPAgreesWithAFullSort) {
     double total = 0.0;
     for (const float logit : logits) total += std::exp(static_cast<double>(logit));
     SamplingParams params{.top_p = 0.8F, .seed = static_cast<uint64_t>(trial)};
-    const double target = uniform_draw(params.seed, 0, 0, 0);
+    const double target = uniform_draw(*params.seed, 0, 0, 0);
     double mass = 0.0;
     std::vector<double> nucleus;
     for (const int32_t token : order) {

@@ -167,7 +167,6 @@ TEST(Engine, OutputsOfOneRequestDifferAndRepeat) {
   Request request = greedy(counting(3, 21), 12);
   request.outputs = 4;
   request.sampling.temperature = 1.0F;
-  request.sampling.has_seed = true;
   request.sampling.seed = 77;
   const auto outputs = run_to_end(*engine, request);
   for (size_t a = 0; a < outputs.size(); ++a) {

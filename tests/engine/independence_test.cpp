@@ -43,7 +43,6 @@ std::vector<Request> random_requests(uint32_t seed, int32_t vocabulary) {
     sampling.frequency_penalty = up_to(4) == 0 ? 0.3F : 0.0F;
     sampling.ignore_eos = up_to(2) == 0;
     sampling.min_tokens = up_to(3) == 0 ? up_to(static_cast<uint32_t>(sampling.max_tokens)) : 0;
-    sampling.has_seed = true;
     sampling.seed = random();
     sampling.logprobs = up_to(2) == 0 ? 3 : 0;
     requests.push_back(request);

@@ -117,7 +117,7 @@ TEST_F(OutputTest, ASeedIsDrawnWhereNoneWasGiven) {
     return make_rules({.prompt = {5}, .sampling = sampling}, info_, *tokenizer_)->params.seed;
   };
   EXPECT_NE(seed({}), seed({}));
-  EXPECT_EQ(seed({.has_seed = true, .seed = 9}), 9u);
+  EXPECT_EQ(seed({.seed = 9}), 9u);
 }
 
 }  // namespace

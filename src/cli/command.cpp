@@ -1,0 +1,19 @@
+#include "cli/command.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+
+namespace octavo::cli {
+
+void complain(std::string_view message) {
+  fmt::print(stderr, "octavo: {}\n", message);
+}
+
+int fail(const Error& error) {
+  complain(error.message);
+  const bool may_succeed_later = error.kind == ErrorKind::resource || error.kind == ErrorKind::io;
+  return may_succeed_later ? exit_failed : exit_bad_input;
+}
+
+}  // namespace octavo::cli

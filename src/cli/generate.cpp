@@ -1,0 +1,199 @@
+#include "cli/generate.h"
+
+#include <cerrno>
+#include <cstring>
+#include <deque>
+#include <iterator>
+#include <memory>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+
+#include "base/error.h"
+#include "engine/request_json.h"
+
+namespace octavo::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct OutputText {
+  std::string text;
+  std::vector<TokenInfo> tokens;
+  FinishReason finish = FinishReason::none;
+};
+
+// A prompt that was handed to the engine: it answers with a stream or a refusal.
+struct Pending {
+  std::unique_ptr<Stream> stream;  // null: refused
+  std::string refusal;
+  size_t outputs = 1;
+  bool with_logprobs = false;
+};
+
+Json to_json(const OutputText& output, bool with_logprobs) {
+  Json json = {{"text", output.text},
+               {"finish_reason", finish_reason_name(output.finish)},
+               {"tokens", output.tokens.size()}};
+  if (!with_logprobs) return json;
+  Json list = Json::array();
+  for (const TokenInfo& info : output.tokens) {
+    Json top = Json::array();
+    for (const TokenLogprob& other : info.top) {
+      top.push_back({{"token", other.token}, {"logprob", other.logprob}});
+    }
+    list.push_back({{"token", info.token}, {"logprob", info.logprob}, {"top", std::move(top)}});
+  }
+  json["logprobs"] = std::move(list);
+  return json;
+}
+
+class Job {
+ public:
+  Job(Engine& engine, const std::vector<Prompt>& prompts, const GenerateOptions& options,
+      const Interrupt& interrupt, FILE* out, const std::function<void(int64_t)>& progress)
+      : engine_(engine),
+        prompts_(prompts),
+        options_(options),
+        interrupt_(interrupt),
+        out_(out),
+        progress_(progress) {}
+
+  Result<GenerateReport> run() {
+    const OnInterrupt stop(interrupt_, [this] { cancel_all(); });
+    bool is_cancelled = false;
+    while (true) {
+      submit_more();
+      if (interrupt_.pending() && !is_cancelled) {
+        cancel_all();  // what was submitted after the watcher had done so
+        is_cancelled = true;
+      }
+      if (pending_.empty()) break;
+      OCTAVO_TRY(finish_first());
+    }
+    return report_;
+  }
+
+ private:
+  Result<Request> request_for(const Prompt& prompt) const {
+    Request request;
+    request.sampling = prompt.sampling;
+    request.outputs = prompt.outputs;
+    std::vector<ChatMessage> messages = prompt.messages;
+    if (messages.empty() && options_.chat) messages.push_back({"user", prompt.text});
+    if (messages.empty()) {
+      request.prompt = engine_.tokenize(prompt.text, {});
+    } else {
+      OCTAVO_ASSIGN(request.prompt, engine_.apply_chat_template(messages));
+    }
+    return request;
+  }
+
+  Result<std::unique_ptr<Stream>> submit(const Prompt& prompt) const {
+    OCTAVO_ASSIGN(Request request, request_for(prompt));
+    return engine_.submit(std::move(request));
+  }
+
+  // Keeps the engine supplied.
+  void submit_more() {
+    while (submitted_ < prompts_.size() && pending_.size() < options_.most_at_once &&
+           !interrupt_.pending()) {
+      const Prompt& prompt = prompts_[submitted_];
+      Result<std::unique_ptr<Stream>> stream = submit(prompt);
+      // A full queue has room again when those before have gone on.
+      if (!stream && stream.error().kind == ErrorKind::resource && !pending_.empty()) return;
+      Pending pending;
+      if (stream) {
+        pending.stream = std::move(stream).value();
+      } else {
+        pending.refusal = stream.error().message;
+      }
+      pending.outputs = static_cast<size_t>(prompt.outputs);
+      pending.with_logprobs = prompt.sampling.logprobs >= 0;
+      const std::lock_guard lock(mutex_);
+      pending_.push_back(std::move(pending));
+      submitted_ += 1;
+    }
+  }
+
+  // Waits for the first prompt that is pending, and writes its result.
+  Result<void> finish_first() {
+    const Pending& first = pending_.front();  // only this thread takes it away
+    Json line = {{"index", index_}};
+    bool is_complete = true;
+    if (first.stream == nullptr) {
+      line["error"] = first.refusal;
+      report_.failed += 1;
+    } else {
+      line["outputs"] = read_outputs(first, is_complete);
+    }
+    if (!is_complete && !interrupt_.pending()) {
+      return resource_error("the engine stopped in the middle of prompt {}", index_);
+    }
+    if (is_complete) {
+      OCTAVO_TRY(write_line(line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"));
+      report_.done += 1;
+      progress_(report_.done);
+    }
+    index_ += 1;
+    const std::lock_guard lock(mutex_);
+    pending_.pop_front();
+    return {};
+  }
+
+  Json read_outputs(const Pending& pending, bool& is_complete) {
+    std::vector<OutputText> outputs(pending.outputs);
+    while (auto event = pending.stream->next()) {
+      OutputText& output = outputs[static_cast<size_t>(event->output)];
+      output.text += event->text;
+      output.tokens.insert(output.tokens.end(), std::make_move_iterator(event->tokens.begin()),
+                           std::make_move_iterator(event->tokens.end()));
+      output.finish = event->finish;
+    }
+    Json list = Json::array();
+    for (const OutputText& output : outputs) {
+      list.push_back(to_json(output, pending.with_logprobs));
+      report_.tokens += static_cast<int64_t>(output.tokens.size());
+      is_complete = is_complete && output.finish != FinishReason::none &&
+                    output.finish != FinishReason::cancelled;
+    }
+    return list;
+  }
+
+  Result<void> write_line(const std::string& line) {
+    const bool written = std::fwrite(line.data(), 1, line.size(), out_) == line.size();
+    if (written && std::fflush(out_) == 0) return {};
+    return io_error("cannot write the results: {}", std::strerror(errno));
+  }
+
+  void cancel_all() {
+    const std::lock_guard lock(mutex_);
+    for (const Pending& pending : pending_) {
+      if (pending.stream != nullptr) pending.stream->cancel();
+    }
+  }
+
+  Engine& engine_;
+  const std::vector<Prompt>& prompts_;
+  const GenerateOptions& options_;
+  const Interrupt& interrupt_;
+  FILE* out_;
+  const std::function<void(int64_t)>& progress_;
+
+  GenerateReport report_;
+  size_t submitted_ = 0;  // prompts
+  size_t index_ = 0;      // of the first pending prompt
+  std::mutex mutex_;      // guards what is in pending_: the watcher of Ctrl-C looks there too
+  std::deque<Pending> pending_;  // in order
+};
+
+}  // namespace
+
+Result<GenerateReport> generate(Engine& engine, const std::vector<Prompt>& prompts,
+                                const GenerateOptions& options, const Interrupt& interrupt,
+                                FILE* out, const std::function<void(int64_t)>& progress) {
+  return Job(engine, prompts, options, interrupt, out, progress).run();
+}
+
+}  // namespace octavo::cli

@@ -1,0 +1,38 @@
+// Runs many prompts through an engine at once and writes the results in the order of the prompts.
+//
+// Each result is one JSON line, written out as soon as it and all before it are complete:
+//   {"index":0,"outputs":[{"text":"...","finish_reason":"stop","tokens":12}]}
+//   {"index":1,"error":"..."}                     where the engine refused the prompt
+// With logprobs an output has "logprobs" too: [{"token":1,"logprob":-0.5,"top":[...]}, ...].
+// Main thread, beside that of OnInterrupt.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <functional>
+#include <vector>
+
+#include "cli/interrupt.h"
+#include "cli/prompts_file.h"
+#include "octavo/engine.h"
+
+namespace octavo::cli {
+
+struct GenerateOptions {
+  bool chat = false;          // a text is a user's message, not the beginning of a text
+  size_t most_at_once = 256;  // prompts handed to the engine at a time
+};
+
+struct GenerateReport {
+  int64_t done = 0;    // prompts answered or refused
+  int64_t failed = 0;  // of them, refused
+  int64_t tokens = 0;  // generated
+};
+
+// A pending interrupt stops it: what is complete is still written. An error is one of writing to
+// `out`.
+Result<GenerateReport> generate(Engine& engine, const std::vector<Prompt>& prompts,
+                                const GenerateOptions& options, const Interrupt& interrupt,
+                                FILE* out, const std::function<void(int64_t)>& progress);
+
+}  // namespace octavo::cli

@@ -1,0 +1,32 @@
+// Requests as JSON objects: the sampling parameters and conversations of prompt files and servers.
+//
+// Pure functions, any thread. The fields are those of visit_sampling (octavo/sampling.h);
+// logit_bias is {"token id": bias, ...} and stop a string or a list of strings. A null counts as
+// not given.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string_view>
+#include <vector>
+
+#include "octavo/engine.h"
+#include "octavo/result.h"
+#include "octavo/sampling.h"
+
+namespace octavo {
+
+// True for the name of a sampling parameter.
+bool is_sampling_field(std::string_view name);
+
+// Reads the sampling parameters that `object` has into `params`, and checks their bounds. Other
+// fields are left alone: what is allowed beside them, the caller knows. Errors name the field; then
+// `params` may be half changed.
+Result<void> read_sampling(const nlohmann::json& object, SamplingParams& params);
+
+// [{"role": "user", "content": "text"}, ...], at least one. `field` names the list in errors.
+Result<std::vector<ChatMessage>> read_messages(const nlohmann::json& list, std::string_view field);
+
+// "stop", "length", "cancelled"; "none" while it runs.
+std::string_view finish_reason_name(FinishReason reason);
+
+}  // namespace octavo
