@@ -1,8 +1,8 @@
 #include "cli/program.h"
 
 // All of CLI11: this file makes the App, whose parts are defined in headers.
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <cstdio>
 #include <string>
