@@ -17,7 +17,7 @@ int main(int argc, char** argv) {
   }
 
   octavo::Request request;
-  request.prompt = (*engine)->tokenize(argv[2], {});
+  request.prompt = (*engine)->tokenize(argv[2], {}).value();
   request.sampling.temperature = 0;
   request.sampling.max_tokens = 64;
   auto stream = (*engine)->submit(request);

@@ -113,9 +113,11 @@ class Engine {
   // vocabulary) or resource (the queue is full); otherwise the request runs.
   virtual Result<std::unique_ptr<Stream>> submit(Request request) = 0;
 
-  virtual std::vector<int32_t> tokenize(std::string_view text,
-                                        const TokenizeOptions& options) const = 0;
-  virtual std::string detokenize(const std::vector<int32_t>& tokens) const = 0;
+  // The tokens of a text of any bytes, at most 1 GiB; longer: invalid_input.
+  virtual Result<std::vector<int32_t>> tokenize(std::string_view text,
+                                                const TokenizeOptions& options) const = 0;
+  // The text of tokens, special ones left out; an id outside the vocabulary: invalid_input.
+  virtual Result<std::string> detokenize(const std::vector<int32_t>& tokens) const = 0;
   // The prompt for a conversation, by the model's own template (ChatML when it has none).
   virtual Result<std::vector<int32_t>> apply_chat_template(
       const std::vector<ChatMessage>& messages, bool add_generation_prompt = true) const = 0;

@@ -83,7 +83,7 @@ class Job {
     std::vector<ChatMessage> messages = prompt.messages;
     if (messages.empty() && options_.chat) messages.push_back({"user", prompt.text});
     if (messages.empty()) {
-      request.prompt = engine_.tokenize(prompt.text, {});
+      OCTAVO_ASSIGN(request.prompt, engine_.tokenize(prompt.text, {}));
     } else {
       OCTAVO_ASSIGN(request.prompt, engine_.apply_chat_template(messages));
     }

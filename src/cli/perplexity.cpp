@@ -68,7 +68,7 @@ Result<Perplexity> measure_perplexity(Engine& engine, std::string_view text, int
                          min_chunk, context);
   }
   if (text.ends_with('\n')) text.remove_suffix(1);
-  const std::vector<int32_t> tokens = engine.tokenize(text, {});
+  OCTAVO_ASSIGN(const std::vector<int32_t> tokens, engine.tokenize(text, {}));
   const auto size = static_cast<size_t>(chunk);
   const size_t chunks = tokens.size() / size;
   if (chunks == 0) {

@@ -45,13 +45,23 @@ class EngineImpl final : public Engine {
     return std::unique_ptr<Stream>(std::move(stream));
   }
 
-  std::vector<int32_t> tokenize(std::string_view text,
-                                const TokenizeOptions& options) const override {
+  Result<std::vector<int32_t>> tokenize(std::string_view text,
+                                        const TokenizeOptions& options) const override {
+    if (text.size() > text::Tokenizer::max_text_bytes) {
+      return invalid_input("text: {} bytes are more than {}", text.size(),
+                           text::Tokenizer::max_text_bytes);
+    }
     return model_.tokenizer->encode(
         text, {.add_special = options.add_special, .parse_special = options.parse_special});
   }
 
-  std::string detokenize(const std::vector<int32_t>& tokens) const override {
+  Result<std::string> detokenize(const std::vector<int32_t>& tokens) const override {
+    for (const int32_t token : tokens) {
+      if (token < 0 || token >= model_.tokenizer->vocabulary_size()) {
+        return invalid_input("tokens: {} is not a token id of a vocabulary of {}", token,
+                             model_.tokenizer->vocabulary_size());
+      }
+    }
     return model_.tokenizer->decode(tokens);
   }
 

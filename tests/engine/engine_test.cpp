@@ -52,6 +52,15 @@ TEST(Engine, SaysWhatItLoaded) {
   EXPECT_NE(engine->model().backend.find("cpu"), std::string::npos);
 }
 
+TEST(Engine, TurnsTextIntoTokensAndBack) {
+  auto engine = make_engine(tiny_config());
+  const auto tokens = engine->tokenize("hello there", {.add_special = false});
+  ASSERT_TRUE(tokens.ok());
+  EXPECT_EQ(*engine->detokenize(*tokens), "hello there");
+  EXPECT_NE(engine->detokenize({-1}).error().message.find("tokens: -1"), std::string::npos);
+  EXPECT_FALSE(engine->detokenize({engine->model().vocabulary}).ok());
+}
+
 TEST(Engine, RefusesBadSettings) {
   const auto error = [](const EngineConfig& config) {
     const auto engine = Engine::create(config);

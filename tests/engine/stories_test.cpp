@@ -33,7 +33,7 @@ TEST(Stories, GreedyTextEqualsLlama2c) {
     const std::string prompt = "Once upon a time";
     ASSERT_TRUE(expected.starts_with(prompt));
     Request request;
-    request.prompt = engine->tokenize(prompt, {});
+    request.prompt = *engine->tokenize(prompt, {});
     request.sampling.temperature = 0.0F;
     // llama2.c was asked for 200 positions; its last one is drawn and printed too.
     request.sampling.max_tokens = 200 - static_cast<int32_t>(request.prompt.size()) + 1;
