@@ -140,7 +140,7 @@ class World {
         report_(report),
         has_memory_(static_cast<size_t>(config_.kv.max_blocks), false) {
     for (std::vector<uint64_t>& uses : slot_uses_) {
-      uses.resize(static_cast<size_t>(config_.kv.max_blocks * config_.kv.block_size), 0);
+      uses.resize(static_cast<size_t>(config_.kv.max_blocks) * block_size(), 0);
     }
     for (int i = 0; i < 4; ++i)
       prefixes_.push_back(draw_tokens(random_.between(0, config_.limits.context_length / 2)));
@@ -165,10 +165,11 @@ class World {
     if (!failure_) failure_ = std::move(what);
   }
 
+  size_t block_size() const { return static_cast<size_t>(config_.kv.block_size); }
+
   std::vector<TokenId> draw_tokens(int32_t count) {
-    std::vector<TokenId> tokens;
-    for (int32_t i = 0; i < count; ++i)
-      tokens.push_back(random_.between(0, config_.vocabulary - 1));
+    std::vector<TokenId> tokens(static_cast<size_t>(count));
+    for (TokenId& token : tokens) token = random_.between(0, config_.vocabulary - 1);
     return tokens;
   }
 
@@ -316,7 +317,8 @@ class World {
   }
 
   uint64_t& last_use(BlockId block, int32_t slot, uint64_t step) {
-    return slot_uses_[step % 2][static_cast<size_t>(block * config_.kv.block_size + slot)];
+    return slot_uses_[step % 2]
+                     [static_cast<size_t>(block) * block_size() + static_cast<size_t>(slot)];
   }
 
   void execute_and_commit() {
