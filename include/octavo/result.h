@@ -68,11 +68,11 @@ class [[nodiscard]] Result<void> {
 
 // Returns the error of `expression` (a Result) from the enclosing function, which returns a Result
 // too.
-#define OCTAVO_TRY(expression)                                       \
-  do {                                                               \
-    if (auto octavo_try_result = (expression); !octavo_try_result) { \
-      return octavo_try_result.error();                              \
-    }                                                                \
+#define OCTAVO_TRY(expression)                                         \
+  do {                                                                 \
+    if (auto&& octavo_try_result = (expression); !octavo_try_result) { \
+      return octavo_try_result.error();                                \
+    }                                                                  \
   } while (false)
 
 #define OCTAVO_CONCAT_INNER(a, b) a##b

@@ -120,7 +120,7 @@ void EngineLoop::make_sample_rows(const Plan& plan) {
     const OutputRules& rules = *active.submission.rules;
     if (active.submission.score_prompt) {
       for (int32_t r = 0; r < item.q_len; ++r) {
-        const auto next = static_cast<size_t>(item.first_position + r + 1);
+        const auto next = static_cast<size_t>(item.first_position) + static_cast<size_t>(r) + 1;
         if (next >= first.tokens().size()) break;
         rows_.push_back({.logits_row = batch_builder_.first_logits_row(i) + r,
                          .params = &rules.params,
@@ -129,7 +129,8 @@ void EngineLoop::make_sample_rows(const Plan& plan) {
       continue;
     }
     for (int32_t k = 0; k < item.sample_count; ++k) {
-      const SequenceId id = plan.samples[static_cast<size_t>(item.first_sample + k)];
+      const SequenceId id =
+          plan.samples[static_cast<size_t>(item.first_sample) + static_cast<size_t>(k)];
       const Sequence& sequence = scheduler_.sequence(id);
       const auto output = static_cast<size_t>(sequence.output_index());
       rows_.push_back({.logits_row = batch_builder_.last_logits_row(i),
@@ -151,11 +152,11 @@ void EngineLoop::deliver(const Plan& plan) {
     Active& active = active_.at(scheduler_.sequence(item.sequence).request());
     if (active.submission.score_prompt) {
       deliver_scores(active, item, row);
-      row += static_cast<size_t>(item.q_len - item.sample_count);
+      row += static_cast<size_t>(item.q_len) - static_cast<size_t>(item.sample_count);
       continue;
     }
     for (int32_t k = 0; k < item.sample_count; ++k, ++row) {
-      const auto sample = static_cast<size_t>(item.first_sample + k);
+      const auto sample = static_cast<size_t>(item.first_sample) + static_cast<size_t>(k);
       const Sequence& sequence = scheduler_.sequence(plan.samples[sample]);
       results_[sample] = deliver_token(active, sequence, sampled_[row]);
       if (results_[sample].finished && --active.unfinished == 0) {
