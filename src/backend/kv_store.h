@@ -29,7 +29,8 @@ struct KvShape {
 
   // Bytes of K and V of one token in one layer.
   int64_t token_layer_bytes() const {
-    return 2 * static_cast<int64_t>(row_bytes(type, static_cast<size_t>(kv_heads * head_dim)));
+    const int64_t row_elements = int64_t{kv_heads} * head_dim;
+    return 2 * static_cast<int64_t>(row_bytes(type, static_cast<size_t>(row_elements)));
   }
   int64_t block_bytes() const { return token_layer_bytes() * layers_per_block * block_size; }
 };
