@@ -24,6 +24,10 @@ struct Shape {
   int window = 0;
   float soft_cap = 0.0F;
   DType type = DType::f16;
+  size_t q_columns() const { return static_cast<size_t>(heads) * static_cast<size_t>(head_dim); }
+  size_t kv_columns() const {
+    return static_cast<size_t>(kv_heads) * static_cast<size_t>(head_dim);
+  }
   float scale() const { return 1.0F / std::sqrt(static_cast<float>(head_dim)); }
 };
 
@@ -46,8 +50,8 @@ std::vector<Sequence> make_sequences(const Shape& shape, const std::vector<int>&
   std::mt19937 random(seed);
   std::vector<Sequence> sequences;
   for (const int length : lengths) {
-    const auto q_size = static_cast<size_t>(length * shape.heads * shape.head_dim);
-    const auto kv_size = static_cast<size_t>(length * shape.kv_heads * shape.head_dim);
+    const size_t q_size = static_cast<size_t>(length) * shape.q_columns();
+    const size_t kv_size = static_cast<size_t>(length) * shape.kv_columns();
     sequences.push_back({length, random_values(random, q_size, 2.0F),
                          random_values(random, kv_size), random_values(random, kv_size)});
   }
@@ -148,8 +152,8 @@ class Runner {
     std::vector<int32_t> q_starts = {0};
     std::vector<int32_t> table_starts = {0};
     std::vector<float> q, k, v;
-    const auto q_columns = static_cast<size_t>(shape_.heads * shape_.head_dim);
-    const auto kv_columns = static_cast<size_t>(shape_.kv_heads * shape_.head_dim);
+    const size_t q_columns = shape_.q_columns();
+    const size_t kv_columns = shape_.kv_columns();
     for (const Rows& rows : chosen) {
       const Sequence& sequence = sequences_[rows.sequence];
       const int first = done_[rows.sequence];

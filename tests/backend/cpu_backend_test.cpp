@@ -260,6 +260,7 @@ TEST(CpuBackend, SamplesTheSameWithAnyThreadsAndObeysTheMask) {
     std::vector<SampledToken> out(rows.size());
     make_backend(threads)->sample(view(logits, kVocabulary), rows, allowed, out);
     std::vector<int32_t> tokens;
+    tokens.reserve(out.size());
     for (const SampledToken& token : out) tokens.push_back(token.token);
     return tokens;
   };

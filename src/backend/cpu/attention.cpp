@@ -148,16 +148,16 @@ void Attention::run_segment(const Task& task, int32_t index, const AttentionStat
 void Attention::set_tiles(const Task& task, int32_t first_key, int32_t last_key, int32_t base,
                           AttentionSegment& segment) const {
   const auto sequence = static_cast<size_t>(task.sequence);
-  const int32_t table_start = tables_.table_starts[sequence];
-  const int32_t table_length = tables_.table_starts[sequence + 1] - table_start;
+  const auto table_start = static_cast<size_t>(tables_.table_starts[sequence]);
+  const auto table_end = static_cast<size_t>(tables_.table_starts[sequence + 1]);
+  const auto table = tables_.blocks.subspan(table_start, table_end - table_start);
   const int64_t tile_bytes = int64_t{kKeyTile} * shape_.head_dim * call_.store.element_bytes();
   for (int32_t tile = first_key / kKeyTile; tile * kKeyTile < last_key; ++tile) {
     const int32_t position = base + tile * kKeyTile;
-    const int32_t entry = position / shape_.block_size;
-    OCTAVO_CHECK(entry < table_length, "sequence {} has {} blocks and needs position {}",
-                 task.sequence, table_length, position);
-    const int32_t block = tables_.blocks[static_cast<size_t>(table_start + entry)];
-    const std::byte* head = call_.store.head(block, place_.index, task.kv_head);
+    const auto entry = static_cast<size_t>(position / shape_.block_size);
+    OCTAVO_CHECK(entry < table.size(), "sequence {} has {} blocks and needs position {}",
+                 task.sequence, table.size(), position);
+    const std::byte* head = call_.store.head(table[entry], place_.index, task.kv_head);
     // K and V tiles of a block have the same bytes.
     const int64_t offset = position % shape_.block_size / kKeyTile * tile_bytes;
     segment.keys[tile] = head + offset;

@@ -126,7 +126,8 @@ void CpuBackend::begin_step(const Batch& batch) {
       step_tokens_.push_back(token);
       continue;
     }
-    const auto row = static_cast<size_t>(~token);
+    const int32_t inverted = ~token;
+    const auto row = static_cast<size_t>(inverted);
     OCTAVO_CHECK(row < sampled_.size(), "row {} of the {} that the previous step sampled", row,
                  sampled_.size());
     step_tokens_.push_back(sampled_[row]);
