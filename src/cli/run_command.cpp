@@ -65,10 +65,11 @@ int run_chat(const Options& options) {
 
 Command add_run_command(CLI::App& program) {
   auto options = std::make_shared<Options>();
-  // Good answers in a chat want less chance than plain sampling from the model, and no early end.
+  // Good answers in a chat want less chance than plain sampling from the model, and room to end by
+  // themselves; a limit all the same, for small models can go on and on.
   options->chat.sampling.temperature = 0.7F;
   options->chat.sampling.top_p = 0.95F;
-  options->chat.sampling.max_tokens = 0;
+  options->chat.sampling.max_tokens = 1024;
   CLI::App* app = program.add_subcommand(
       "run",
       "Chat with a model in the terminal. Where standard input is not a terminal, all of it is one "
