@@ -46,6 +46,8 @@ int run_program(int argc, const char* const* argv) {
       "octavo generate model.gguf --prompts prompts.txt > answers.jsonl\n"
       "octavo help run");
   const std::vector<Command> commands = add_commands(program);
+  // At most one: in "octavo help run", "run" is an argument and not a second command.
+  program.require_subcommand(0, 1);
   try {
     program.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {

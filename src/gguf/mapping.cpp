@@ -31,7 +31,7 @@ Result<std::unique_ptr<Mapping>> Mapping::open(const std::string& path) {
                                                                       close_descriptor);
   struct stat status = {};
   if (::fstat(descriptor, &status) != 0) return system_error(path, errno);
-  if (!S_ISREG(status.st_mode)) return io_error("{}: not a file", printable(path, 4096));
+  if (!S_ISREG(status.st_mode)) return invalid_input("{}: not a file", printable(path, 4096));
   if (status.st_size == 0) return invalid_input("{}: the file is empty", printable(path, 4096));
   const auto size = static_cast<size_t>(status.st_size);
   void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
