@@ -118,7 +118,10 @@ class Console {
       std::fflush(stdout);
       last = shown.back();
     };
-    const Result<Answer> answer = chat_.ask(message, interrupt_, write);
+    const Result<Answer> answer = [&] {
+      const QuietInput quiet;
+      return chat_.ask(message, interrupt_, write);
+    }();
     if (!answer) {
       complain(answer.error().message + (chat_.turns() > 0 ? " (/clear starts anew)" : ""));
       return;
@@ -148,13 +151,12 @@ std::string figures_line(const Answer& answer) {
   if (answer.tokens_per_second > 0) {
     line += fmt::format(" · {:.1f} tokens/s", answer.tokens_per_second);
   }
-  line += fmt::format(" · first after {:.2f} s", answer.first_token_seconds);
-  line +=
-      fmt::format(" · {} of {} prompt tokens reused", answer.prefix_tokens, answer.prompt_tokens);
-  line += fmt::format(" · KV blocks {} in use, {} cached", answer.stats.blocks_in_use,
+  line += fmt::format(" · first in {:.2f} s · reused {} of {} tokens", answer.first_token_seconds,
+                      answer.prefix_tokens, answer.prompt_tokens);
+  line += fmt::format(" · KV blocks: {} in use, {} cached", answer.stats.blocks_in_use,
                       answer.stats.blocks_cached);
   if (answer.finish == FinishReason::cancelled) line += " · stopped";
-  if (answer.finish == FinishReason::length) line += " · cut at its greatest length";
+  if (answer.finish == FinishReason::length) line += " · cut at the limit";
   return line;
 }
 

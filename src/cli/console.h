@@ -11,7 +11,8 @@
 
 namespace octavo::cli {
 
-// "24 tokens, 31.0 tokens/s, first after 0.12 s, ...": the line under an answer.
+// "24 tokens · 31.0 tokens/s · first in 0.12 s · ...": the line under an answer; how many of the
+// prompt's tokens were found in the cache is said as "reused 32 of 64 tokens".
 std::string figures_line(const Answer& answer);
 
 // Reads and answers until the user leaves; the result is the exit code.

@@ -96,7 +96,7 @@ Command add_generate_command(CLI::App& program) {
                 "Take each prompt for a user's message, and use the model's chat template.");
   app->add_option("--n", options->defaults.outputs, "Outputs for each prompt, 1 to 128.")
       ->type_name("N")
-      ->check(CLI::Range(1, 128))
+      ->check(CLI::Range(1, 128).description(""))
       ->capture_default_str();
   add_sampling_options(*app, options->defaults.sampling);
   app->footer(

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <sstream>
+#include <utility>
 #include <vector>
 
 namespace octavo::cli {
@@ -114,32 +116,46 @@ std::string manual_entry(const CLI::Option& option) {
                      escaped(description_of(option)));
 }
 
-std::string manual_command(const CLI::App& command) {
+// Groups that commands share; the manual lists them once, as the first command that has them does.
+constexpr std::pair<const char*, const char*> kSharedGroups[] = {{"Engine", "ENGINE OPTIONS"},
+                                                                 {"Sampling", "SAMPLING OPTIONS"}};
+
+std::vector<const CLI::Option*> shared_options(const CLI::App& program, const std::string& group) {
+  for (const CLI::App* command : commands_of(program)) {
+    const std::vector<const CLI::Option*> options = options_of(*command, group);
+    if (!options.empty()) return options;
+  }
+  return {};
+}
+
+// The shared list says all there is to say about this option.
+bool is_listed(const std::vector<const CLI::Option*>& shared, const CLI::Option& option) {
+  return std::any_of(shared.begin(), shared.end(), [&option](const CLI::Option* listed) {
+    return names_of(*listed) == names_of(option) &&
+           listed->get_default_str() == option.get_default_str();
+  });
+}
+
+std::string manual_command(const CLI::App& program, const CLI::App& command) {
   std::string out =
       fmt::format(".SS {}\n{}\n", escaped(usage_of(command)), escaped(command.get_description()));
   for (const CLI::Option* option : positionals_of(command)) out += manual_entry(*option);
-  for (const std::string& group : command.get_groups()) {
-    if (group == "Engine" || group == "Sampling") continue;  // the same for all commands: below
-    for (const CLI::Option* option : options_of(command, group)) {
-      if (option != command.get_help_ptr()) out += manual_entry(*option);
-    }
+  std::vector<const CLI::Option*> listed;
+  std::string takes;
+  for (const auto& [group, title] : kSharedGroups) {
+    if (options_of(command, group).empty()) continue;
+    const std::vector<const CLI::Option*> shared = shared_options(program, group);
+    listed.insert(listed.end(), shared.begin(), shared.end());
+    takes += fmt::format("{}\n.B {}\n", takes.empty() ? "The" : "and the", title);
   }
+  for (const CLI::Option* option : command.get_options()) {
+    const bool is_own = option->nonpositional() && option != command.get_help_ptr();
+    if (is_own && !is_listed(listed, *option)) out += manual_entry(*option);
+  }
+  if (!takes.empty()) out += ".PP\n" + takes + "below are taken too.\n";
   out += ".PP\n.EX\n";
   for (const std::string& line : lines_of(command.get_footer())) out += escaped(line) + "\n";
   return out + ".EE\n";
-}
-
-// The options of a group that several commands share, from the first command that has it.
-std::string manual_group(const CLI::App& program, const std::string& group,
-                         const std::string& title) {
-  for (const CLI::App* command : commands_of(program)) {
-    const std::vector<const CLI::Option*> options = options_of(*command, group);
-    if (options.empty()) continue;
-    std::string out = ".SH " + title + "\n";
-    for (const CLI::Option* option : options) out += manual_entry(*option);
-    return out;
-  }
-  return "";
 }
 
 constexpr const char* kManualEnd = R"(.SH ENVIRONMENT
@@ -193,9 +209,11 @@ std::string manual_page(const CLI::App& program) {
       ".SH NAME\noctavo \\- run GGUF language models for many requests at once\n"
       ".SH SYNOPSIS\n.B {}\n.SH DESCRIPTION\n{}\n.SH COMMANDS\n",
       OCTAVO_VERSION, escaped(usage_of(program)), escaped(kWhat));
-  for (const CLI::App* command : commands_of(program)) out += manual_command(*command);
-  out += manual_group(program, "Engine", "ENGINE OPTIONS");
-  out += manual_group(program, "Sampling", "SAMPLING OPTIONS");
+  for (const CLI::App* command : commands_of(program)) out += manual_command(program, *command);
+  for (const auto& [group, title] : kSharedGroups) {
+    out += fmt::format(".SH {}\n", title);
+    for (const CLI::Option* option : shared_options(program, group)) out += manual_entry(*option);
+  }
   return out + kManualEnd;
 }
 

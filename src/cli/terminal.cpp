@@ -44,4 +44,15 @@ std::string without_controls(std::string_view text) {
   return out;
 }
 
+QuietInput::QuietInput() {
+  if (tcgetattr(STDIN_FILENO, &previous_) != 0) return;
+  termios quiet = previous_;
+  quiet.c_lflag &= ~static_cast<tcflag_t>(ECHO | ICANON);
+  is_changed_ = tcsetattr(STDIN_FILENO, TCSANOW, &quiet) == 0;
+}
+
+QuietInput::~QuietInput() {
+  if (is_changed_) tcsetattr(STDIN_FILENO, TCSANOW, &previous_);
+}
+
 }  // namespace octavo::cli

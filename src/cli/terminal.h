@@ -1,8 +1,10 @@
 // What a command may do with the terminal: is there one, may it be coloured, what may be sent to
 // it.
 //
-// Stateless.
+// Functions without state, but for QuietInput.
 #pragma once
+
+#include <termios.h>
 
 #include <cstdio>
 #include <string>
@@ -21,5 +23,20 @@ std::string dim(std::string_view text, bool colour);
 // `text`, whole UTF-8 characters, without the control characters that could steer a terminal: all
 // but newline and tab.
 std::string without_controls(std::string_view text);
+
+// While it lives, what is typed is not shown and waits, key by key, for the next reader: an answer
+// on the screen stays whole. Signals (Ctrl-C) work as ever. Does nothing where standard input is
+// not a terminal. One at a time, main thread.
+class QuietInput {
+ public:
+  QuietInput();
+  QuietInput(const QuietInput&) = delete;
+  QuietInput& operator=(const QuietInput&) = delete;
+  ~QuietInput();
+
+ private:
+  bool is_changed_ = false;
+  termios previous_ = {};
+};
 
 }  // namespace octavo::cli

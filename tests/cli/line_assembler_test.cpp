@@ -2,43 +2,55 @@
 
 #include <gtest/gtest.h>
 
+#include <vector>
+
 namespace octavo::cli {
 namespace {
 
-TEST(LineAssembler, ALineIsAMessage) {
-  LineAssembler lines;
-  EXPECT_EQ(lines.feed("hello"), "hello");
-  EXPECT_EQ(lines.feed(""), "");
-  EXPECT_FALSE(lines.in_progress());
+// The messages that come of these lines.
+std::vector<std::string> messages(const std::vector<std::string>& lines) {
+  LineAssembler assembler;
+  std::vector<std::string> out;
+  for (const std::string& line : lines) {
+    if (const auto message = assembler.feed(line)) {
+      EXPECT_FALSE(assembler.in_progress());
+      out.push_back(*message);
+    } else {
+      EXPECT_TRUE(assembler.in_progress());
+    }
+  }
+  return out;
 }
 
-TEST(LineAssembler, ABackslashGoesOnInTheNextLine) {
-  LineAssembler lines;
-  EXPECT_EQ(lines.feed("one\\"), std::nullopt);
-  EXPECT_TRUE(lines.in_progress());
-  EXPECT_EQ(lines.feed("two\\"), std::nullopt);
-  EXPECT_EQ(lines.feed("three"), "one\ntwo\nthree");
-  EXPECT_FALSE(lines.in_progress());
+using Lines = std::vector<std::string>;
+
+TEST(LineAssembler, ALineIsAMessage) {
+  EXPECT_EQ(messages({"a", "", "b \\ c"}), (Lines{"a", "", "b \\ c"}));
+}
+
+TEST(LineAssembler, ABackslashContinues) {
+  EXPECT_EQ(messages({"a\\", "b \\", "", "c"}), (Lines{"a\nb \n", "c"}));
+  EXPECT_EQ(messages({"\\", "a"}), (Lines{"\na"}));
 }
 
 TEST(LineAssembler, ABlockIsTakenAsItIs) {
-  LineAssembler lines;
-  EXPECT_EQ(lines.feed("\"\"\""), std::nullopt);
-  EXPECT_EQ(lines.feed("/clear"), std::nullopt);
-  EXPECT_EQ(lines.feed(""), std::nullopt);
-  EXPECT_EQ(lines.feed("ends in \\"), std::nullopt);
-  EXPECT_EQ(lines.feed("\"\"\""), "/clear\n\nends in \\");
+  EXPECT_EQ(messages({"\"\"\"", "a", "", "b\\", "/exit", " \"\"\" ", "c"}),
+            (Lines{"a\n\nb\\\n/exit", "c"}));
+  EXPECT_EQ(messages({"\"\"\"", "\"\"\""}), (Lines{""}));
 }
 
-TEST(LineAssembler, ClearAndTakeEndAMessageInProgress) {
-  LineAssembler lines;
-  lines.feed("lost\\");
-  lines.clear();
-  EXPECT_FALSE(lines.in_progress());
-  EXPECT_EQ(lines.feed("next"), "next");
-  lines.feed("kept\\");
-  EXPECT_EQ(lines.take(), "kept");
-  EXPECT_FALSE(lines.in_progress());
+TEST(LineAssembler, AMarkWithinALineIsText) {
+  EXPECT_EQ(messages({"\"\"\"a", "say \"\"\""}), (Lines{"\"\"\"a", "say \"\"\""}));
+  EXPECT_EQ(messages({"a\\", "\"\"\""}), (Lines{"a\n\"\"\""}));
+}
+
+TEST(LineAssembler, ClearForgetsTheMessageInProgress) {
+  LineAssembler assembler;
+  EXPECT_FALSE(assembler.feed("\"\"\""));
+  EXPECT_FALSE(assembler.feed("lost"));
+  assembler.clear();
+  EXPECT_FALSE(assembler.in_progress());
+  EXPECT_EQ(assembler.feed("kept"), "kept");
 }
 
 }  // namespace

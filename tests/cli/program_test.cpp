@@ -1,168 +1,237 @@
-// The built program as a user calls it: output, one-line errors, exit codes.
+// The built program from outside: exit codes, one-line errors, what goes to which stream.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-#include <array>
-#include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <string>
+#include <sstream>
 
 namespace octavo::cli {
 namespace {
 
 namespace fs = std::filesystem;
+using Json = nlohmann::json;
 
 struct Outcome {
+  int code = -1;
   std::string out;
   std::string err;
-  int code = -1;
 };
 
 std::string read_file(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+  std::ostringstream content;
+  content << file.rdbuf();
+  return content.str();
 }
 
-class Program : public testing::Test {
+class ProgramTest : public ::testing::Test {
  protected:
-  Program()
-      : folder_(fs::temp_directory_path() / ("octavo_program_" + std::to_string(getpid()))),
-        model_((fs::path(OCTAVO_TEST_DATA) / "golden" / "llama.gguf").string()) {
-    fs::create_directories(folder_);
+  ProgramTest() {
+    std::string name = ::testing::TempDir() + "octavo_program_XXXXXX";
+    folder_ = mkdtemp(name.data());
   }
-  ~Program() override { fs::remove_all(folder_); }
+  ~ProgramTest() override { fs::remove_all(folder_); }
 
-  // `arguments` as a shell reads them; standard input is empty unless they say otherwise.
-  Outcome run(const std::string& arguments, const std::string& environment = "") {
-    const fs::path out = folder_ / "out";
-    const fs::path err = folder_ / "err";
-    std::string input = arguments.find('<') == std::string::npos ? " < /dev/null" : "";
-    const std::string command = environment + " '" OCTAVO_PROGRAM "' " + arguments + input +
-                                " > '" + out.string() + "' 2> '" + err.string() + "'";
-    const int status = std::system(command.c_str());
-    return {read_file(out), read_file(err), WIFEXITED(status) ? WEXITSTATUS(status) : -1};
-  }
-
-  std::string write(const std::string& name, const std::string& content) {
-    const fs::path path = folder_ / name;
-    std::ofstream(path, std::ios::binary) << content;
-    return path.string();
-  }
-
-  // Exit code 2 and one line on standard error that holds `part`.
-  void expect_refused(const std::string& arguments, const std::string& part) {
-    const Outcome result = run(arguments);
-    EXPECT_EQ(result.code, 2) << arguments << "\n" << result.err;
-    EXPECT_TRUE(result.err.starts_with("octavo: ")) << arguments << "\n" << result.err;
-    EXPECT_NE(result.err.find(part), std::string::npos) << arguments << "\n" << result.err;
-    EXPECT_TRUE(result.out.empty()) << arguments << "\n" << result.out;
+  // Runs the shell command line "octavo `arguments`"; standard input is empty unless it says else.
+  Outcome run(const std::string& arguments, const std::string& before = "") const {
+    const std::string command = before + "'" OCTAVO_PROGRAM "' " + arguments + " 2>'" +
+                                (folder_ / "err").string() + "'" +
+                                (before.empty() ? " </dev/null" : "");
+    Outcome outcome;
+    FILE* pipe = popen(command.c_str(), "r");
+    if (pipe == nullptr) return outcome;
+    char buffer[4096];
+    for (size_t count = 0; (count = std::fread(buffer, 1, sizeof buffer, pipe)) > 0;) {
+      outcome.out.append(buffer, count);
+    }
+    const int status = pclose(pipe);
+    outcome.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    outcome.err = read_file(folder_ / "err");
+    return outcome;
   }
 
+  // Fails with this code, nothing on standard output and this one line on standard error.
+  void expect_error(const std::string& arguments, int code, const std::string& line) const {
+    const Outcome outcome = run(arguments);
+    EXPECT_EQ(outcome.code, code) << arguments;
+    EXPECT_EQ(outcome.out, "") << arguments;
+    EXPECT_EQ(outcome.err, "octavo: " + line + "\n") << arguments;
+  }
+
+  std::string write(const std::string& name, const std::string& content) const {
+    std::ofstream(folder_ / name, std::ios::binary) << content;
+    return (folder_ / name).string();
+  }
+
+  const std::string model_ = "'" OCTAVO_TEST_DATA "/golden/llama.gguf'";
   fs::path folder_;
-  std::string model_;
 };
 
-TEST_F(Program, HelpAndVersion) {
-  EXPECT_EQ(run("--version").code, 0);
-  EXPECT_TRUE(run("--version").out.starts_with("octavo "));
-  const Outcome help = run("help");
-  EXPECT_EQ(help.code, 0);
-  for (const char* command : {"run", "generate", "perplexity", "inspect", "tokenize"}) {
-    EXPECT_NE(help.out.find(command), std::string::npos);
-    EXPECT_EQ(run(std::string("help ") + command).code, 0);
+TEST_F(ProgramTest, SaysItsVersionAndHelps) {
+  EXPECT_EQ(run("--version").out.substr(0, 7), "octavo ");
+  for (const char* arguments : {"help", "--help", "help run", "generate --help", "help --man"}) {
+    const Outcome outcome = run(arguments);
+    EXPECT_EQ(outcome.code, 0) << arguments;
+    EXPECT_NE(outcome.out, "") << arguments;
+    EXPECT_EQ(outcome.err, "") << arguments;
   }
-  const Outcome manual = run("help --man");
-  EXPECT_EQ(manual.code, 0);
-  EXPECT_TRUE(manual.out.starts_with(".TH OCTAVO 1") || manual.out.find(".TH") < 200) << manual.out;
-  EXPECT_NE(manual.out.find("kv\\-memory"), std::string::npos);
+  EXPECT_EQ(run("help generate").out, run("generate -h").out);
 }
 
-TEST_F(Program, RefusesWhatItCannotUseInOneLine) {
-  expect_refused("flie", "flie");
-  expect_refused("run", "MODEL");
-  expect_refused("run /nowhere/m.gguf --prompt a", "/nowhere/m.gguf");
-  expect_refused("run " + model_ + " --prompt a --threads many", "threads");
-  expect_refused("run " + model_ + " --prompt a --temperature -1", "temperature");
-  expect_refused("run " + model_ + " --prompt a --kv-dtype q9", "kv-dtype");
-  expect_refused("run " + model_ + " --no-such-flag", "--no-such-flag");
-  expect_refused("inspect " + write("text.gguf", "not a model"), "text.gguf");
-  expect_refused("inspect " + write("empty.gguf", ""), "empty.gguf");
-  expect_refused("inspect " + folder_.string(), folder_.string());
-  expect_refused("tokenize " + folder_.string() + " a", folder_.string());
+TEST_F(ProgramTest, UsageErrorsAreOneLineWithAHint) {
+  expect_error("", 2, "no command was given; see octavo help");
+  expect_error("chat", 2, "unknown command 'chat'; see octavo help");
+  expect_error("help chat", 2, "unknown command 'chat'; octavo help lists them");
+  expect_error("--fast", 2, "unknown flag '--fast'; see octavo help");
+  expect_error("run m.gguf --fast", 2, "run: unknown flag '--fast'; see octavo help run");
+  expect_error("inspect m.gguf more", 2,
+               "inspect: one argument too many: 'more'; see octavo help inspect");
+  expect_error("run", 2, "run: MODEL is required; see octavo help run");
+  expect_error("generate m.gguf", 2, "generate: --prompts is required; see octavo help generate");
+  expect_error("run m.gguf --kv-memory much", 2,
+               "run: --kv-memory: 'much' is not an amount of memory such as 512MiB or 2GiB; see "
+               "octavo help run");
 }
 
-TEST_F(Program, RunAnswersOnceWithoutATerminal) {
-  const std::string flags = " --raw --temperature 0 --max-tokens 8 --ignore-eos";
-  const Outcome from_flag = run("run " + model_ + flags + " --prompt hello");
-  EXPECT_EQ(from_flag.code, 0) << from_flag.err;
-  EXPECT_FALSE(from_flag.out.empty());
-  const Outcome from_input = run("run " + model_ + flags + " < " + write("prompt", "hello"));
-  EXPECT_EQ(from_input.out, from_flag.out);
-}
-
-TEST_F(Program, TheInstructionSetCanBeForced) {
-  const std::string arguments =
-      "run " + model_ + " --raw --temperature 0 --max-tokens 8 --ignore-eos --prompt hello";
-  const Outcome best = run(arguments);
-  const Outcome scalar = run(arguments, "OCTAVO_FORCE_ISA=scalar");
-  EXPECT_EQ(scalar.code, 0) << scalar.err;
-  EXPECT_EQ(scalar.out, best.out);  // every table gives the same bits
-  const Outcome unknown = run(arguments, "OCTAVO_FORCE_ISA=mmx");
-  EXPECT_EQ(unknown.code, 2);
-  EXPECT_NE(unknown.err.find("mmx"), std::string::npos) << unknown.err;
-}
-
-TEST_F(Program, GenerateKeepsTheOrderAndReportsWhatWasRefused) {
-  std::string prompts;
-  for (int i = 0; i < 12; ++i) {
-    prompts += R"({"prompt": "abc", "temperature": 0, "ignore_eos": true, "max_tokens": )" +
-               std::to_string(12 - i) + "}\n";
+TEST_F(ProgramTest, BadFilesAndSettingsAreOneLine) {
+  for (const char* command : {"run ", "inspect ", "tokenize "}) {
+    const Outcome outcome = run(command + folder_.string() + "/absent.gguf");
+    EXPECT_EQ(outcome.code, 2) << command;
+    EXPECT_EQ(outcome.out, "") << command;
+    EXPECT_NE(outcome.err.find("absent.gguf"), std::string::npos) << outcome.err;
+    EXPECT_EQ(outcome.err.find('\n'), outcome.err.size() - 1) << outcome.err;
   }
-  prompts += R"({"prompt": "abc", "max_tokens": 1000000})";
-  const std::string output = (folder_ / "answers").string();
-  const Outcome result = run("generate " + model_ + " --prompts " +
-                             write("prompts.jsonl", prompts) + " --output " + output);
-  EXPECT_EQ(result.code, 1) << result.err;  // one was refused
-  std::ifstream file(output);
-  std::string line;
-  int index = 0;
-  for (; std::getline(file, line); ++index) {
-    const auto json = nlohmann::json::parse(line);
-    EXPECT_EQ(json.at("index"), index);
-    if (index == 12) {
-      EXPECT_NE(json.at("error").get<std::string>().find("1000000"), std::string::npos);
-    } else {
-      EXPECT_EQ(json.at("outputs").at(0).at("tokens"), 12 - index);
-      EXPECT_EQ(json.at("outputs").at(0).at("finish_reason"), "length");
-    }
+  const std::string bad = write("bad.gguf", "GGUFxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+  const Outcome outcome = run("inspect " + bad);
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_EQ(outcome.err.find("octavo: " + bad), 0u) << outcome.err;
+  expect_error("run " + model_ + " --prompt a --temperature -1", 2,
+               "temperature: -1 is not in [0, 100]");
+  expect_error("run " + model_ + " --prompt a --batch-tokens 0", 2,
+               "batch-tokens: 0 is not between 1 and 65536");
+  EXPECT_EQ(run("run " + model_ + " --prompt a", "OCTAVO_FORCE_ISA=mmx ").code, 2);
+}
+
+TEST_F(ProgramTest, RunAnswersOnce) {
+  const std::string flags = " --temperature 0 --max-tokens 8 --ignore-eos --raw";
+  const Outcome flag = run("run " + model_ + flags + " --prompt 'hello there'");
+  EXPECT_EQ(flag.code, 0) << flag.err;
+  EXPECT_GT(flag.out.size(), 1u);
+  EXPECT_TRUE(flag.out.ends_with('\n'));
+  EXPECT_EQ(flag.err, "");
+  const Outcome input = run("run " + model_ + flags, "echo 'hello there' | ");
+  EXPECT_EQ(input.out, flag.out);
+  const Outcome chat = run("run " + model_ + " --temperature 0 --max-tokens 8 --prompt hello");
+  EXPECT_EQ(chat.code, 0) << chat.err;
+  const Outcome system =
+      run("run " + model_ + " --temperature 0 --max-tokens 8 --prompt hello --system 'a b c'");
+  EXPECT_NE(system.out, chat.out);
+}
+
+TEST_F(ProgramTest, RunRefusesAPromptThatIsTooLong) {
+  const Outcome outcome =
+      run("run " + model_ + " --raw --context 16 --prompt '" + std::string(100, 'x') + "'");
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_NE(outcome.err.find("the context only 16"), std::string::npos) << outcome.err;
+}
+
+TEST_F(ProgramTest, GenerateAnswersEveryPrompt) {
+  const std::string prompts =
+      write("p.jsonl",
+            "{\"prompt\": \"a\", \"n\": 2}\n{\"prompt\": \"b\", \"max_tokens\": 1000000}\n"
+            "{\"messages\": [{\"role\": \"user\", \"content\": \"c\"}], \"logprobs\": 0}\n");
+  const std::string output = (folder_ / "out.jsonl").string();
+  const Outcome outcome =
+      run("generate " + model_ + " --prompts " + prompts + " --max-tokens 4 --output " + output);
+  EXPECT_EQ(outcome.code, 1) << "one prompt was refused";
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_NE(outcome.err.find("3 of 3 prompts, 1 refused"), std::string::npos) << outcome.err;
+  std::istringstream lines(read_file(output));
+  std::vector<Json> results;
+  for (std::string line; std::getline(lines, line);) results.push_back(Json::parse(line));
+  ASSERT_EQ(results.size(), 3u);
+  EXPECT_EQ(results[0]["outputs"].size(), 2u);
+  EXPECT_TRUE(results[1].contains("error"));
+  EXPECT_TRUE(results[2]["outputs"][0].contains("logprobs"));
+
+  const Outcome piped =
+      run("generate " + model_ + " --prompts - --max-tokens 4 --seed 1", "printf 'a\\nb\\n' | ");
+  EXPECT_EQ(piped.code, 0) << piped.err;
+  EXPECT_EQ(Json::parse(piped.out.substr(0, piped.out.find('\n')))["index"], 0);
+}
+
+TEST_F(ProgramTest, GenerateFindsABadLineBeforeItRuns) {
+  const std::string prompts =
+      write("p.jsonl", "{\"prompt\": \"a\"}\n{\"prompt\": \"b\", \"x\": 1}\n");
+  expect_error("generate " + model_ + " --prompts " + prompts, 2,
+               prompts + ":2: unknown field 'x'");
+  expect_error("generate " + model_ + " --prompts " + folder_.string() + "/none", 2,
+               folder_.string() + "/none: no such file");
+  expect_error("generate " + model_ + " --prompts " + prompts + " --top-p 2", 2,
+               "top_p: 2 is not in (0, 1]");
+}
+
+TEST_F(ProgramTest, MeasuresPerplexity) {
+  const std::string text = write("text", std::string(2000, 'a') + " hello there\n");
+  const Outcome json = run("perplexity " + model_ + " " + text + " --chunk 64 --json");
+  EXPECT_EQ(json.code, 0) << json.err;
+  const Json result = Json::parse(json.out);
+  EXPECT_GT(result["perplexity"].get<double>(), 1.0);
+  EXPECT_EQ(result["scored_tokens"], result["chunks"].get<int64_t>() * 31);
+  const Outcome plain = run("perplexity " + model_ + " " + text + " --chunk 64 --bytes 1K");
+  EXPECT_EQ(plain.out.find("perplexity "), 0u);
+  EXPECT_EQ(run("perplexity " + model_ + " " + text + " --chunk 4096").code, 2);
+}
+
+TEST_F(ProgramTest, TokenizesArgumentsAndStandardInput) {
+  const Outcome argument = run("tokenize " + model_ + " --ids 'hello there'");
+  EXPECT_EQ(argument.code, 0) << argument.err;
+  EXPECT_EQ(argument.out.substr(0, 2), "1 ");  // BOS
+  EXPECT_EQ(run("tokenize " + model_ + " --ids", "printf 'hello there' | ").out, argument.out);
+  EXPECT_EQ(run("tokenize " + model_ + " --ids --no-bos 'hello there'").out,
+            argument.out.substr(2));
+  EXPECT_EQ(Json::parse(run("tokenize " + model_ + " --json hello").out)["tokens"][0]["id"], 1);
+  EXPECT_EQ(run("tokenize " + model_ + " ''").out.substr(0, 8), "       1");
+  EXPECT_EQ(run("tokenize " + model_ + " --ids --json a").code, 2);
+}
+
+TEST_F(ProgramTest, Inspects) {
+  EXPECT_TRUE(Json::parse(run("inspect " + model_ + " --json").out).contains("metadata"));
+  EXPECT_NE(run("inspect " + model_ + " --memory 1GiB").out.find("in 1.0 GiB of memory"),
+            std::string::npos);
+}
+
+TEST_F(ProgramTest, SaysWhenItCannotWrite) {
+  const Outcome outcome = run("inspect " + model_ + " > /dev/full");
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_EQ(outcome.err, "octavo: standard output: No space left on device\n");
+  const std::string prompts = write("p", "a\n");
+  const Outcome generated =
+      run("generate " + model_ + " --prompts " + prompts + " --output /dev/full --max-tokens 2");
+  EXPECT_EQ(generated.code, 1);
+  EXPECT_NE(generated.err.find("No space left on device"), std::string::npos) << generated.err;
+}
+
+TEST_F(ProgramTest, LeavesQuietlyWhenTheReaderDoes) {
+  const Outcome outcome =
+      run("tokenize " + model_ + " | head -c 1", "head -c 3000000 /dev/zero | tr '\\0' a | ");
+  EXPECT_EQ(outcome.err, "");
+  EXPECT_EQ(outcome.out.size(), 1u);
+}
+
+TEST_F(ProgramTest, CtrlCStopsGenerate) {
+  const std::string prompts = write("p", "a\nb\n");
+  const Outcome outcome =
+      run("generate " + model_ + " --prompts " + prompts + " --max-tokens 2000 --ignore-eos",
+          "timeout --preserve-status -s INT 0.5 ");
+  EXPECT_TRUE(outcome.code == 130 || outcome.code == 0) << outcome.code << outcome.err;
+  if (outcome.code == 130) {
+    EXPECT_NE(outcome.err.find("of 2 prompts"), std::string::npos);
   }
-  EXPECT_EQ(index, 13);
-  expect_refused("generate " + model_ + " --prompts " + write("bad", "{\"prompt\": 1}"), "bad:1: ");
-  expect_refused("generate " + model_ + " --prompts /nowhere/prompts", "/nowhere/prompts");
-}
-
-TEST_F(Program, PerplexityOfRandomWeightsIsNearTheVocabulary) {
-  std::string text;
-  for (int i = 0; i < 300; ++i) text += "word " + std::to_string(i * 7919 % 1000) + ", ";
-  const Outcome result =
-      run("perplexity " + model_ + " " + write("text", text) + " --chunk 64 --json");
-  ASSERT_EQ(result.code, 0) << result.err;
-  const double perplexity = nlohmann::json::parse(result.out).at("perplexity");
-  // The model knows nothing: its guesses are worse than uniform over 288 tokens, not by orders.
-  EXPECT_GT(perplexity, 288.0 / 4);
-  EXPECT_LT(perplexity, 288.0 * 100);
-  expect_refused("perplexity " + model_ + " " + write("short", "a"), "chunk");
-}
-
-TEST_F(Program, InspectAndTokenizeSpeakJson) {
-  const auto inspected = nlohmann::json::parse(run("inspect --json " + model_).out);
-  EXPECT_TRUE(inspected.is_object());
-  const auto tokens = nlohmann::json::parse(run("tokenize --json " + model_ + " 'ab c'").out);
-  EXPECT_FALSE(tokens.empty());
 }
 
 }  // namespace

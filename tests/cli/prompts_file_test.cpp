@@ -4,96 +4,104 @@
 
 #include <random>
 
+#include "base/utf8.h"
+
 namespace octavo::cli {
 namespace {
 
-std::vector<Prompt> parse(std::string_view content, const Prompt& defaults = {}) {
-  auto prompts = parse_prompts("file", content, defaults);
-  EXPECT_TRUE(prompts.ok()) << prompts.error().message;
-  return prompts ? *prompts : std::vector<Prompt>();
-}
-
 std::string error_of(std::string_view content) {
-  const auto prompts = parse_prompts("file", content, {});
-  return prompts ? "" : prompts.error().message;
+  const auto prompts = parse_prompts("f", content, {});
+  return prompts.ok() ? "no error" : prompts.error().message;
 }
 
-TEST(PromptsFile, PlainLines) {
-  const auto prompts = parse("one\r\n\n  two {x}\nthree");
-  ASSERT_EQ(prompts.size(), 3u);
-  EXPECT_EQ(prompts[0].text, "one");
-  EXPECT_EQ(prompts[2].text, "three");
-  EXPECT_EQ(error_of(""), "file: no prompts");
-  EXPECT_EQ(error_of("\n \n"), "file: no prompts");
-}
-
-TEST(PromptsFile, JsonLinesOverrideTheDefaults) {
+TEST(PromptsFile, TakesAPromptALine) {
   Prompt defaults;
-  defaults.sampling.temperature = 0.5F;
-  defaults.sampling.max_tokens = 7;
-  const auto prompts =
-      parse(R"({"prompt": "one", "temperature": 0, "n": 3, "stop": "x", "logit_bias": {"5": -1.5}})"
-            "\n\n"
-            R"({"messages": [{"role": "user", "content": "hi"}], "seed": 18446744073709551615})",
-            defaults);
-  ASSERT_EQ(prompts.size(), 2u);
-  EXPECT_EQ(prompts[0].text, "one");
-  EXPECT_EQ(prompts[0].outputs, 3);
-  EXPECT_EQ(prompts[0].sampling.temperature, 0.0F);
-  EXPECT_EQ(prompts[0].sampling.max_tokens, 7);
-  EXPECT_EQ(prompts[0].sampling.stop, std::vector<std::string>{"x"});
-  ASSERT_EQ(prompts[0].sampling.logit_bias.size(), 1u);
-  EXPECT_EQ(prompts[0].sampling.logit_bias[0].token, 5);
-  EXPECT_EQ(prompts[1].sampling.temperature, 0.5F);
-  EXPECT_EQ(prompts[1].sampling.seed, 18446744073709551615u);
-  ASSERT_EQ(prompts[1].messages.size(), 1u);
-  EXPECT_EQ(prompts[1].messages[0].content, "hi");
+  defaults.outputs = 3;
+  defaults.sampling.top_k = 5;
+  const auto prompts = parse_prompts("f", "one\r\n\n  two {\"x\"} \n \t\nthree", defaults);
+  ASSERT_TRUE(prompts.ok()) << prompts.error().message;
+  ASSERT_EQ(prompts->size(), 3u);
+  EXPECT_EQ((*prompts)[0].text, "one");
+  EXPECT_EQ((*prompts)[1].text, "  two {\"x\"} ");
+  EXPECT_EQ((*prompts)[2].text, "three");
+  EXPECT_EQ((*prompts)[2].outputs, 3);
+  EXPECT_EQ((*prompts)[2].sampling.top_k, 5);
+}
+
+TEST(PromptsFile, TakesJsonLines) {
+  Prompt defaults;
+  defaults.sampling.top_k = 5;
+  const auto prompts = parse_prompts("f",
+                                     "\n {\"prompt\": \"a\\nb\", \"n\": 2, \"top_k\": 9}\r\n"
+                                     "{\"messages\": [{\"role\": \"user\", \"content\": \"c\"}]}\n",
+                                     defaults);
+  ASSERT_TRUE(prompts.ok()) << prompts.error().message;
+  ASSERT_EQ(prompts->size(), 2u);
+  EXPECT_EQ((*prompts)[0].text, "a\nb");
+  EXPECT_EQ((*prompts)[0].outputs, 2);
+  EXPECT_EQ((*prompts)[0].sampling.top_k, 9);
+  EXPECT_EQ((*prompts)[1].messages.at(0).content, "c");
+  EXPECT_EQ((*prompts)[1].outputs, 1);
+  EXPECT_EQ((*prompts)[1].sampling.top_k, 5);
 }
 
 TEST(PromptsFile, ErrorsNameTheLineAndTheField) {
-  struct Case {
-    const char* line;
-    const char* field;
-  };
-  for (const Case& c :
-       std::initializer_list<Case>{{R"({"prompt": 5})", "prompt"},
-                                   {R"({"temperature": 1})", "prompt"},
-                                   {R"({"prompt": "a", "messages": []})", "messages"},
-                                   {R"({"messages": [{"role": "user"}]})", "messages"},
-                                   {R"({"prompt": "a", "temprature": 1})", "temprature"},
-                                   {R"({"prompt": "a", "temperature": "hot"})", "temperature"},
-                                   {R"({"prompt": "a", "temperature": -1})", "temperature"},
-                                   {R"({"prompt": "a", "top_k": 1.5})", "top_k"},
-                                   {R"({"prompt": "a", "top_k": 99999999999})", "top_k"},
-                                   {R"({"prompt": "a", "seed": -1})", "seed"},
-                                   {R"({"prompt": "a", "n": 0})", "n"},
-                                   {R"({"prompt": "a", "stop": [1]})", "stop"},
-                                   {R"({"prompt": "a", "logit_bias": {"x": 1}})", "logit_bias"},
-                                   {R"({"prompt": "a", "ignore_eos": 1})", "ignore_eos"}}) {
-    const std::string error = error_of(std::string("{\"prompt\": \"fine\"}\n") + c.line);
-    EXPECT_TRUE(error.starts_with("file:2: ")) << c.line << ": " << error;
-    EXPECT_NE(error.find(c.field), std::string::npos) << c.line << ": " << error;
-    EXPECT_EQ(error.find('\n'), std::string::npos) << error;
+  EXPECT_EQ(error_of(""), "f: no prompts");
+  EXPECT_EQ(error_of("\n \n"), "f: no prompts");
+  EXPECT_EQ(error_of("a\n\xFF\n"), "f:2: not UTF-8");
+  EXPECT_EQ(error_of("{\"prompt\": \"a\"}\n\nb"), "f:3: not a JSON object");
+  EXPECT_EQ(error_of("{\"prompt\": \"a\""), "f:1: not a JSON object");
+  EXPECT_EQ(error_of("{}"), "f:1: 'prompt' or 'messages' expected, and not both");
+  EXPECT_EQ(error_of("{\"prompt\": \"a\", \"messages\": []}"),
+            "f:1: 'prompt' or 'messages' expected, and not both");
+  EXPECT_EQ(error_of("{\"prompt\": 1}"), "f:1: prompt: a string expected");
+  EXPECT_EQ(error_of("{\"messages\": []}"),
+            "f:1: messages: a list of at least one message expected");
+  EXPECT_EQ(error_of("{\"prompt\": \"a\", \"topk\": 1}"), "f:1: unknown field 'topk'");
+  EXPECT_EQ(error_of("{\"prompt\": \"a\", \"top_p\": 2}"), "f:1: top_p: 2 is not in (0, 1]");
+  for (const char* n : {"0", "129", "-1", "99999999999999999999"}) {
+    EXPECT_NE(error_of(std::string("{\"prompt\": \"a\", \"n\": ") + n + "}"), "no error") << n;
   }
-  EXPECT_TRUE(error_of("{\"prompt\": \"a\"}\nnot json").starts_with("file:2: "));
-  EXPECT_TRUE(error_of("{\"prompt\": \"a\"").starts_with("file:1: "));
-  EXPECT_TRUE(error_of("{" + std::string(100'000, '[')).starts_with("file:1: "));
-  EXPECT_TRUE(error_of("{\"prompt\": \"\xFF\"}").starts_with("file:1: "));
+  EXPECT_EQ(error_of("{\"prompt\": \"a\", \"n\": 129}"), "f:1: n: 129 is not between 1 and 128");
+  EXPECT_EQ(error_of("{\"prompt\": \"a\", \"n\": \"2\"}"), "f:1: n: an integer expected");
+  EXPECT_EQ(error_of("{\"prompt\": " + std::string(100'000, '[')),
+            "f:1: JSON that is nested too deeply");
 }
 
-TEST(PromptsFile, MutatedLinesNeverCrash) {
-  const std::string line =
-      R"({"prompt": "one \u00e9", "temperature": 0.5, "stop": ["a", "b"], "n": 2, "seed": 1})";
-  constexpr uint32_t kSeed = 11;
-  std::mt19937 random(kSeed);
-  for (int i = 0; i < 5000; ++i) {
-    std::string mutated = line;
-    for (uint32_t k = random() % 4 + 1; k > 0; --k) {
-      mutated[random() % mutated.size()] = static_cast<char>(random() % 256);
+// Whatever is in the file: prompts that are UTF-8, or one line that says where.
+TEST(PromptsFile, SurvivesDamage) {
+  const uint64_t seed = std::random_device()();
+  SCOPED_TRACE(seed);
+  std::mt19937_64 random(seed);
+  const std::string good =
+      "{\"prompt\": \"a\", \"n\": 2, \"logit_bias\": {\"1\": 2.5}, \"stop\": [\"x\"]}\n"
+      "{\"messages\": [{\"role\": \"user\", \"content\": \"\xC3\xA9\"}], \"seed\": 7}\n";
+  const std::string alphabet = "{}[]\",:\\\n0123456789-+eE.ntf\xFF\xC3 ";
+  for (int trial = 0; trial < 5000; ++trial) {
+    std::string content = good;
+    for (uint64_t change = random() % 6; change > 0; --change) {
+      const size_t at = random() % content.size();
+      const char byte = alphabet[random() % alphabet.size()];
+      if (random() % 3 == 0) {
+        content.erase(at, random() % 5 + 1);
+      } else if (random() % 2 == 0) {
+        content[at] = byte;
+      } else {
+        content.insert(at, 1, byte);
+      }
+      if (content.empty()) break;
     }
-    const auto prompts = parse_prompts("file", mutated, {});
-    if (!prompts) {
-      EXPECT_TRUE(prompts.error().message.starts_with("file:")) << kSeed;
+    const auto prompts = parse_prompts("f", content, {});
+    if (!prompts.ok()) {
+      EXPECT_EQ(prompts.error().message.find('\n'), std::string::npos);
+      EXPECT_EQ(prompts.error().message.substr(0, 2), "f:");
+      EXPECT_EQ(replace_invalid_utf8(prompts.error().message), prompts.error().message);
+      continue;
+    }
+    for (const Prompt& prompt : *prompts) {
+      EXPECT_EQ(replace_invalid_utf8(prompt.text), prompt.text);
+      EXPECT_GE(prompt.outputs, 1);
+      EXPECT_LE(prompt.outputs, 128);
     }
   }
 }

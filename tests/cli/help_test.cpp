@@ -1,0 +1,64 @@
+#include "cli/help.h"
+
+#include <gtest/gtest.h>
+
+#include <CLI/CLI.hpp>
+#include <sstream>
+
+#include "cli/command.h"
+
+namespace octavo::cli {
+namespace {
+
+class HelpTest : public ::testing::Test {
+ protected:
+  HelpTest() : program_("", "octavo") {
+    program_.footer("octavo help");
+    commands_ = {add_run_command(program_),        add_generate_command(program_),
+                 add_perplexity_command(program_), add_inspect_command(program_),
+                 add_tokenize_command(program_),   add_help_command(program_)};
+  }
+
+  CLI::App program_;
+  std::vector<Command> commands_;
+};
+
+TEST_F(HelpTest, FitsEightyColumnsAndEndsWithExamples) {
+  for (const Command& command : commands_) {
+    const std::string text = help_text(*command.app);
+    EXPECT_NE(text.find("\nExamples:\n  "), std::string::npos) << command.app->get_name();
+    std::istringstream lines(text.substr(0, text.find("Examples:")));
+    for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 80u) << line;
+  }
+}
+
+TEST_F(HelpTest, ShowsDefaults) {
+  const std::string text = help_text(*commands_[1].app);
+  EXPECT_NE(
+      text.find("  --max-queued N          Most requests that wait; more are refused. [1024]"),
+      std::string::npos)
+      << text;
+  EXPECT_NE(text.find("  --prefix-cache, --no-prefix-cache\n"), std::string::npos);
+  EXPECT_NE(text.find("[auto]"), std::string::npos);
+}
+
+TEST_F(HelpTest, TheManualHasEveryOptionOnce) {
+  const std::string manual = manual_page(program_);
+  for (const Command& command : commands_) {
+    EXPECT_NE(manual.find("\n.SS octavo " + command.app->get_name()), std::string::npos);
+    for (const CLI::Option* option : command.app->get_options()) {
+      if (option == command.app->get_help_ptr() || option->get_positional()) continue;
+      std::string line = "\n.B \\-\\-";
+      for (const char c : option->get_lnames().front()) {
+        if (c == '-') line += '\\';
+        line += c;
+      }
+      EXPECT_NE(manual.find(line), std::string::npos) << line;
+    }
+  }
+  const size_t once = manual.find(".B \\-\\-kv\\-memory");
+  EXPECT_EQ(manual.find(".B \\-\\-kv\\-memory", once + 1), std::string::npos);
+}
+
+}  // namespace
+}  // namespace octavo::cli
