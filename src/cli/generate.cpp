@@ -1,7 +1,6 @@
 #include "cli/generate.h"
 
-#include <cerrno>
-#include <cstring>
+#include <algorithm>
 #include <deque>
 #include <iterator>
 #include <memory>
@@ -52,13 +51,12 @@ Json to_json(const OutputText& output, bool with_logprobs) {
 class Job {
  public:
   Job(Engine& engine, const std::vector<Prompt>& prompts, const GenerateOptions& options,
-      const Interrupt& interrupt, FILE* out, const std::function<void(int64_t)>& progress)
+      const Interrupt& interrupt, const WriteResult& write)
       : engine_(engine),
         prompts_(prompts),
         options_(options),
         interrupt_(interrupt),
-        out_(out),
-        progress_(progress) {}
+        write_(write) {}
 
   Result<GenerateReport> run() {
     const OnInterrupt stop(interrupt_, [this] { cancel_all(); });
@@ -132,9 +130,8 @@ class Job {
       return resource_error("the engine stopped in the middle of prompt {}", index_);
     }
     if (is_complete) {
-      OCTAVO_TRY(write_line(line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"));
+      OCTAVO_TRY(write_(line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"));
       report_.done += 1;
-      progress_(report_.done);
     }
     index_ += 1;
     const std::lock_guard lock(mutex_);
@@ -161,12 +158,6 @@ class Job {
     return list;
   }
 
-  Result<void> write_line(const std::string& line) {
-    const bool written = std::fwrite(line.data(), 1, line.size(), out_) == line.size();
-    if (written && std::fflush(out_) == 0) return {};
-    return io_error("cannot write the results: {}", std::strerror(errno));
-  }
-
   void cancel_all() {
     const std::lock_guard lock(mutex_);
     for (const Pending& pending : pending_) {
@@ -178,8 +169,7 @@ class Job {
   const std::vector<Prompt>& prompts_;
   const GenerateOptions& options_;
   const Interrupt& interrupt_;
-  FILE* out_;
-  const std::function<void(int64_t)>& progress_;
+  const WriteResult& write_;
 
   GenerateReport report_;
   size_t submitted_ = 0;  // prompts
@@ -192,8 +182,8 @@ class Job {
 
 Result<GenerateReport> generate(Engine& engine, const std::vector<Prompt>& prompts,
                                 const GenerateOptions& options, const Interrupt& interrupt,
-                                FILE* out, const std::function<void(int64_t)>& progress) {
-  return Job(engine, prompts, options, interrupt, out, progress).run();
+                                const WriteResult& write) {
+  return Job(engine, prompts, options, interrupt, write).run();
 }
 
 }  // namespace octavo::cli

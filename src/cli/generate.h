@@ -8,8 +8,8 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdio>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "cli/interrupt.h"
@@ -29,10 +29,13 @@ struct GenerateReport {
   int64_t tokens = 0;  // generated
 };
 
-// A pending interrupt stops it: what is complete is still written. An error is one of writing to
-// `out`.
+// Takes a result, a line with its newline, to where results go.
+using WriteResult = std::function<Result<void>(const std::string&)>;
+
+// A pending interrupt stops it: what is complete is still written. The error is one of `write`, or
+// the engine went down.
 Result<GenerateReport> generate(Engine& engine, const std::vector<Prompt>& prompts,
                                 const GenerateOptions& options, const Interrupt& interrupt,
-                                FILE* out, const std::function<void(int64_t)>& progress);
+                                const WriteResult& write);
 
 }  // namespace octavo::cli

@@ -17,6 +17,7 @@
 #include "cli/progress_bar.h"
 #include "cli/prompts_file.h"
 #include "cli/sampling_options.h"
+#include "cli/terminal.h"
 #include "engine/request_check.h"
 
 namespace octavo::cli {
@@ -47,6 +48,13 @@ Result<File> open_output(const std::string& path) {
   return file;
 }
 
+Result<void> write_line(const std::string& result, FILE* out) {
+  const std::string line = is_terminal(out) ? without_controls(result) : result;
+  const bool is_written = std::fwrite(line.data(), 1, line.size(), out) == line.size();
+  if (is_written && std::fflush(out) == 0) return {};
+  return io_error("cannot write the results: {}", std::strerror(errno));
+}
+
 int run_generate(const Options& options) {
   const Result<std::vector<Prompt>> prompts = read_prompts(options);
   if (!prompts) return fail(prompts.error());
@@ -63,8 +71,13 @@ int run_generate(const Options& options) {
   const auto start = std::chrono::steady_clock::now();
   std::optional<ProgressBar> bar;
   bar.emplace(**engine, static_cast<int64_t>(prompts->size()));
-  const Result<GenerateReport> report = generate(**engine, *prompts, limits, interrupt, out->get(),
-                                                 [&bar](int64_t done) { bar->set_done(done); });
+  int64_t done = 0;
+  const auto write = [&bar, &out, &done](const std::string& line) {
+    Result<void> written = bar->print_above([&] { return write_line(line, out->get()); });
+    bar->set_done(++done);
+    return written;
+  };
+  const Result<GenerateReport> report = generate(**engine, *prompts, limits, interrupt, write);
   bar.reset();
   if (!report) return fail(report.error());
 

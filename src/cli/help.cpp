@@ -122,7 +122,7 @@ constexpr std::pair<const char*, const char*> kSharedGroups[] = {{"Engine", "ENG
 
 std::vector<const CLI::Option*> shared_options(const CLI::App& program, const std::string& group) {
   for (const CLI::App* command : commands_of(program)) {
-    const std::vector<const CLI::Option*> options = options_of(*command, group);
+    std::vector<const CLI::Option*> options = options_of(*command, group);
     if (!options.empty()) return options;
   }
   return {};

@@ -18,6 +18,7 @@ namespace {
 constexpr auto kInterval = std::chrono::milliseconds(200);
 constexpr size_t kRateSamples = 15;  // the rate is that of the last 3 seconds
 constexpr int64_t kBarColumns = 20;
+constexpr const char* kClearLine = "\r\x1b[K";
 
 int64_t terminal_columns() {
   winsize size = {};
@@ -41,12 +42,18 @@ std::string progress_line(const EngineStats& stats, int64_t done, int64_t total,
 
 ProgressBar::ProgressBar(const Engine& engine, int64_t total) : engine_(engine), total_(total) {
   if (!is_terminal(stderr)) return;
-  thread_ = std::jthread([this](const std::stop_token& stop) { draw(stop); });
+  thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
 }
 
 ProgressBar::~ProgressBar() = default;
 
-void ProgressBar::draw(const std::stop_token& stop) const {
+Result<void> ProgressBar::print_above(const std::function<Result<void>()>& print) {
+  const std::lock_guard lock(screen_);
+  if (thread_.joinable()) fmt::print(stderr, "{}", kClearLine);
+  return print();
+}
+
+void ProgressBar::run(const std::stop_token& stop) {
   using Clock = std::chrono::steady_clock;
   std::deque<std::pair<Clock::time_point, int64_t>> samples;
   while (!stop.stop_requested()) {
@@ -56,10 +63,14 @@ void ProgressBar::draw(const std::stop_token& stop) const {
     const std::chrono::duration<double> span = samples.back().first - samples.front().first;
     const auto tokens = static_cast<double>(samples.back().second - samples.front().second);
     const double rate = span.count() > 0 ? tokens / span.count() : 0.0;
-    fmt::print(stderr, "\r\x1b[K{}", progress_line(stats, done_, total_, rate, terminal_columns()));
+    {
+      const std::lock_guard lock(screen_);
+      fmt::print(stderr, "{}{}", kClearLine,
+                 progress_line(stats, done_, total_, rate, terminal_columns()));
+    }
     std::this_thread::sleep_for(kInterval);
   }
-  fmt::print(stderr, "\r\x1b[K");
+  fmt::print(stderr, "{}", kClearLine);
 }
 
 }  // namespace octavo::cli

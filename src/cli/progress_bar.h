@@ -6,10 +6,13 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
+#include <mutex>
 #include <string>
 #include <thread>
 
 #include "octavo/engine.h"
+#include "octavo/result.h"
 
 namespace octavo::cli {
 
@@ -25,14 +28,17 @@ class ProgressBar {
   ProgressBar& operator=(const ProgressBar&) = delete;
   ~ProgressBar();
 
+  // Runs `print` with the bar out of the way: what it prints may go to the same terminal.
+  Result<void> print_above(const std::function<Result<void>()>& print);
   void set_done(int64_t done) { done_ = done; }
 
  private:
-  void draw(const std::stop_token& stop) const;
+  void run(const std::stop_token& stop);
 
   const Engine& engine_;
   const int64_t total_;
   std::atomic<int64_t> done_{0};
+  std::mutex screen_;    // held while something is printed
   std::jthread thread_;  // last: it uses everything above
 };
 

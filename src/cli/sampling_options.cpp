@@ -31,8 +31,19 @@ CLI::Option* add_flag(CLI::App& app, const SamplingField& field, bool& value) {
 }
 
 CLI::Option* add_flag(CLI::App& app, const SamplingField& field, std::optional<uint64_t>& value) {
-  const auto read = [&value](uint64_t seed) { value = seed; };
-  return app.add_option_function<uint64_t>(flag_of(field), read, field.help)->type_name("N");
+  const std::string flag = flag_of(field);
+  // Not the parser's own conversion: it takes -1 for the largest number.
+  const auto read = [&value, flag](const std::string& text) {
+    uint64_t seed = 0;
+    const char* end = text.data() + text.size();
+    const auto parsed = std::from_chars(text.data(), end, seed);
+    if (parsed.ec != std::errc() || parsed.ptr != end) {
+      throw CLI::ValidationError(flag,
+                                 "'" + printable(text) + "' is not a number from 0 to 2^64-1");
+    }
+    value = seed;
+  };
+  return app.add_option_function<std::string>(flag, read, field.help)->type_name("N");
 }
 
 // One value for each time the flag is given: "--stop a MODEL" must not take MODEL for a stop.

@@ -2,10 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdio>
-#include <memory>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "engine/engine_run.h"
 
@@ -34,25 +31,21 @@ Prompt prompt(const std::string& text, int32_t max_tokens, int32_t outputs = 1) 
 struct Generated {
   GenerateReport report;
   std::vector<Json> lines;
-  std::vector<int64_t> progress;
 };
 
 Generated run(Engine& engine, const std::vector<Prompt>& prompts, const GenerateOptions& options,
               bool interrupted = false) {
-  const std::unique_ptr<FILE, int (*)(FILE*)> file(std::tmpfile(), std::fclose);
   const Interrupt interrupt;
   if (interrupted) std::raise(SIGINT);
   Generated out;
-  const Result<GenerateReport> report =
-      generate(engine, prompts, options, interrupt, file.get(),
-               [&out](int64_t done) { out.progress.push_back(done); });
+  const auto write = [&out](const std::string& line) {
+    EXPECT_TRUE(line.ends_with('\n'));
+    out.lines.push_back(Json::parse(line));
+    return Result<void>();
+  };
+  const Result<GenerateReport> report = generate(engine, prompts, options, interrupt, write);
   EXPECT_TRUE(report.ok());
   out.report = *report;
-  std::string text(static_cast<size_t>(std::ftell(file.get())), '\0');
-  std::rewind(file.get());
-  EXPECT_EQ(std::fread(text.data(), 1, text.size(), file.get()), text.size());
-  std::istringstream lines(text);
-  for (std::string line; std::getline(lines, line);) out.lines.push_back(Json::parse(line));
   return out;
 }
 
@@ -67,7 +60,6 @@ TEST(Generate, AnswersInOrderAndAsEachPromptAlone) {
   ASSERT_EQ(all.lines.size(), prompts.size());
   EXPECT_EQ(all.report.done, 20);
   EXPECT_EQ(all.report.failed, 0);
-  EXPECT_EQ(all.progress.size(), 20u);
   int64_t tokens = 0;
   for (size_t i = 0; i < prompts.size(); ++i) {
     const Json& line = all.lines[i];
@@ -140,6 +132,18 @@ TEST(Generate, AnInterruptStopsIt) {
   const Generated out = run(*engine, prompts, {}, /*interrupted=*/true);
   EXPECT_TRUE(out.lines.empty());
   EXPECT_EQ(out.report.done, 0);
+}
+
+TEST(Generate, StopsWhereResultsCannotBeWritten) {
+  auto engine = make_engine(tiny_config());
+  const Interrupt interrupt;
+  const std::vector<Prompt> prompts(5, prompt("a", 4));
+  const auto report =
+      generate(*engine, prompts, {}, interrupt, [](const std::string&) -> Result<void> {
+        return Error{ErrorKind::io, "full"};
+      });
+  ASSERT_FALSE(report.ok());
+  EXPECT_EQ(report.error().message, "full");
 }
 
 }  // namespace

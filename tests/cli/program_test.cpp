@@ -197,6 +197,8 @@ TEST_F(ProgramTest, TokenizesArgumentsAndStandardInput) {
   EXPECT_EQ(Json::parse(run("tokenize " + model_ + " --json hello").out)["tokens"][0]["id"], 1);
   EXPECT_EQ(run("tokenize " + model_ + " ''").out.substr(0, 8), "       1");
   EXPECT_EQ(run("tokenize " + model_ + " --ids --json a").code, 2);
+  // A command's name is a text like any other.
+  EXPECT_EQ(run("tokenize " + model_ + " --ids run").code, 0);
 }
 
 TEST_F(ProgramTest, Inspects) {
