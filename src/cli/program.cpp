@@ -45,8 +45,6 @@ int run_program(int argc, const char* const* argv) {
       "octavo run model.gguf\n"
       "octavo generate model.gguf --prompts prompts.txt > answers.jsonl\n"
       "octavo help run");
-  // No more than one: in `octavo help run`, run is an argument.
-  program.require_subcommand(0, 1);
   const std::vector<Command> commands = add_commands(program);
   // At most one: in "octavo help run", "run" is an argument and not a second command.
   program.require_subcommand(0, 1);
