@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .PHONY: run test build format
 
 release := build/release
-sample_prompt := What is the capital of France?
+sample_prompt := Why is the sky blue?
 
 run:
 	@tools/setup.sh build run
@@ -14,7 +14,7 @@ run:
 	@cmake --build --preset release --target octavo
 	@model="$$(tools/fetch_model.sh)"; \
 	if [ -t 0 ]; then exec $(release)/bin/octavo run "$$model"; \
-	else exec $(release)/bin/octavo run "$$model" --prompt "$(sample_prompt)"; fi
+	else exec $(release)/bin/octavo run "$$model" --temperature 0 --prompt "$(sample_prompt)"; fi
 
 test: build
 	@ctest --preset release --parallel "$$(nproc)"

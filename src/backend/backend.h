@@ -7,7 +7,7 @@
 // Operations that can be fused have a body here, composed of the primitives (backend.cpp); a
 // backend overrides one when a kernel has earned it, and a test compares override and composition.
 //
-// Order of operations (DESIGN.md, invariant 2): an element of an output row depends on its own
+// Order of operations (docs/ARCHITECTURE.md): an element of an output row depends on its own
 // input row, the weights and the sequence's own keys and values, never on how many rows the step
 // has.
 //

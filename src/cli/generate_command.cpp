@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -40,9 +41,13 @@ Result<std::vector<Prompt>> read_prompts(const Options& options) {
   return parse_prompts(name, content, options.defaults);
 }
 
-// Standard output is not closed.
-Result<File> open_output(const std::string& path) {
+// Standard output is not closed. The file that the prompts came from is not overwritten.
+Result<File> open_output(const std::string& path, const std::string& prompts) {
   if (path == "-") return File(stdout, std::fflush);
+  std::error_code not_both_there;
+  if (std::filesystem::equivalent(path, prompts, not_both_there)) {
+    return invalid_input("output: {} holds the prompts", path);
+  }
   File file(std::fopen(path.c_str(), "wb"), std::fclose);
   if (file == nullptr) return io_error("{}: {}", path, std::strerror(errno));
   return file;
@@ -60,7 +65,7 @@ int run_generate(const Options& options) {
   if (!prompts) return fail(prompts.error());
   auto engine = start_engine(options.config);
   if (!engine) return fail(engine.error());
-  const Result<File> out = open_output(options.output);
+  const Result<File> out = open_output(options.output, options.prompts);
   if (!out) return fail(out.error());
 
   const Interrupt interrupt;

@@ -28,7 +28,10 @@ int unit_shift(std::string_view unit) {
 Error cannot_read(const std::string& name) {
   const int reason = errno;
   if (reason == ENOENT) return not_found("{}: no such file", name);
-  return io_error("{}: {}", name, std::strerror(reason));
+  if (reason == EIO || reason == ENOMEM || reason == EMFILE) {
+    return io_error("{}: {}", name, std::strerror(reason));
+  }
+  return invalid_input("{}: {}", name, std::strerror(reason));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "base/error.h"
 #include "cli/chat.h"
 #include "cli/command.h"
 #include "cli/console.h"
@@ -27,6 +28,9 @@ struct Options {
 int answer_once(Engine& engine, const Options& options, const std::string& prompt) {
   const Interrupt interrupt;
   Chat chat(engine, options.chat);
+  if (!engine.model().has_chat_template && !options.chat.raw) {
+    complain("the model has no chat template, ChatML is used; --raw continues plain text");
+  }
   const bool is_shown = is_terminal(stdout);
   const auto write = [is_shown](std::string_view text) {
     const std::string clean = is_shown ? without_controls(text) : std::string(text);
@@ -54,6 +58,7 @@ int run_chat(const Options& options) {
     prompt = std::move(read).value();
     if (prompt.ends_with('\n')) prompt.pop_back();
   }
+  if (!is_interactive && prompt.empty()) return fail(invalid_input("the prompt is empty"));
   auto engine = start_engine(options.config);
   if (!engine) return fail(engine.error());
   if (!is_interactive) return answer_once(**engine, options, prompt);

@@ -113,6 +113,7 @@ Result<void> check_config(const EngineConfig& config) {
 Result<LoadedModel> load_model(const EngineConfig& config) {
   OCTAVO_TRY(check_config(config));
   OCTAVO_ASSIGN(gguf::File file, gguf::File::open(config.model_path));
+  OCTAVO_TRY(Model::check_architecture(file));
   OCTAVO_ASSIGN(auto tokenizer, text::Tokenizer::create(file.metadata()));
   bool has_template = false;
   OCTAVO_ASSIGN(text::ChatTemplate chat_template, read_template(file.metadata(), has_template));

@@ -17,7 +17,10 @@ namespace {
 Error system_error(const std::string& path, int number) {
   const std::string reason = std::generic_category().message(number);
   if (number == ENOENT) return not_found("{}: {}", printable(path, 4096), reason);
-  return io_error("{}: {}", printable(path, 4096), reason);
+  const std::string message = fmt::format("{}: {}", printable(path, 4096), reason);
+  // Only what may pass is the system's fault; all else is a wrong path.
+  const bool may_pass = number == EMFILE || number == ENFILE || number == ENOMEM || number == EIO;
+  return {may_pass ? ErrorKind::io : ErrorKind::invalid_input, message};
 }
 
 }  // namespace

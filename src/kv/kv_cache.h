@@ -86,7 +86,8 @@ class KvCache {
   // back. No step may be in flight.
   std::vector<ExtentId> release_idle();
 
-  // The first breach of invariant 1; `live` are the blocks of every sequence. For tests: O(all).
+  // The first breach in counts, lists or tables; `live` are the blocks of every sequence. For
+  // tests: O(all).
   std::optional<std::string> check_integrity(std::span<const SequenceBlocks* const> live) const;
 
  private:

@@ -25,6 +25,9 @@ struct ModelShape {
 
 class Model {
  public:
+  // The architecture is one of those supported; an error that names it and them otherwise.
+  static Result<void> check_architecture(const gguf::File& file);
+
   // Reads `file`, checks that every tensor is there and has the shape the metadata says, and
   // uploads the weights. Errors name the file and the key or tensor; an architecture that is not
   // supported is named together with those that are.

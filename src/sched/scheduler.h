@@ -44,7 +44,7 @@ namespace octavo {
 struct SchedulerLimits {
   int32_t context_length = 0;           // prompt and new tokens of one sequence
   int32_t max_running_sequences = 256;  // also the most outputs of one request
-  int32_t max_queued_requests = 4096;   // submitted and not yet admitted
+  int32_t max_queued_requests = 1024;   // submitted and not yet admitted
   int32_t max_extra_key_bytes = 1024;
 };
 

@@ -1,4 +1,4 @@
-// Invariant 2: the tokens of a request do not depend on its neighbours.
+// The tokens of a request do not depend on its neighbours.
 //
 // Two hundred requests with random lengths, parameters, seeds and cancellations share a pool so
 // small that sequences are preempted; each output that survives must equal, bit for bit, what the
