@@ -58,9 +58,9 @@ int run_chat(const Options& options) {
     prompt = std::move(read).value();
     if (prompt.ends_with('\n')) prompt.pop_back();
   }
-  if (!is_interactive && prompt.empty()) return fail(invalid_input("the prompt is empty"));
   auto engine = start_engine(options.config);
   if (!engine) return fail(engine.error());
+  if (!is_interactive && prompt.empty()) return fail(invalid_input("the prompt is empty"));
   if (!is_interactive) return answer_once(**engine, options, prompt);
   Interrupt interrupt;
   return run_console(**engine, options.chat, interrupt);

@@ -132,6 +132,19 @@ TEST_F(ProgramTest, RunAnswersOnce) {
   EXPECT_NE(system.out, chat.out);
 }
 
+TEST_F(ProgramTest, TheInstructionSetCanBeForced) {
+  const std::string arguments =
+      "run " + model_ + " --raw --temperature 0 --max-tokens 8 --ignore-eos --prompt hello";
+  const Outcome best = run(arguments + " </dev/null");
+  const Outcome scalar = run(arguments + " </dev/null", "OCTAVO_FORCE_ISA=scalar ");
+  EXPECT_EQ(scalar.code, 0) << scalar.err;
+  EXPECT_FALSE(best.out.empty());
+  EXPECT_EQ(scalar.out, best.out);  // every table of kernels gives the same bits
+  const Outcome unknown = run(arguments + " </dev/null", "OCTAVO_FORCE_ISA=mmx ");
+  EXPECT_EQ(unknown.code, 2);
+  EXPECT_NE(unknown.err.find("'mmx'"), std::string::npos) << unknown.err;
+}
+
 TEST_F(ProgramTest, RunRefusesAPromptThatIsTooLong) {
   const Outcome outcome =
       run("run " + model_ + " --raw --context 16 --prompt '" + std::string(100, 'x') + "'");
