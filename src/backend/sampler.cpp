@@ -215,6 +215,8 @@ SampledToken sample_row(std::span<const float> logits, const SampleRow& row,
   const std::vector<float> unmodified =
       row.params->logprobs >= 0 ? scratch.logits : std::vector<float>();
   adjust_logits(scratch.logits, row, allowed);
+  // Infinity (a damaged model, an enormous bias) would make the differences below not a number.
+  for (float& logit : scratch.logits) logit = std::min(logit, std::numeric_limits<float>::max());
   SampledToken out;
   out.token = row.forced >= 0 ? row.forced : choose(row, scratch);
   if (row.params->logprobs >= 0) add_logprobs(unmodified, row.params->logprobs, out);

@@ -38,18 +38,23 @@ class ThreadPool {
   using Call = void (*)(void* context, size_t index);
 
   void run(size_t count, Call call, void* context);
-  void work();  // takes indices of the current loop until none is left
+  // Takes indices of the loop with this generation until none is left or another loop began.
+  void work(uint32_t generation);
   void worker_main();
+  void stop();  // joins the workers
 
   std::vector<std::thread> workers_;
-  // The current loop. Written by run() before `generation_` is raised, read by workers after they
-  // saw it.
+  // The current loop. A thread that took an index out of `ticket_` may read these: they change only
+  // when all indices of the loop are done.
   Call call_ = nullptr;
   void* context_ = nullptr;
-  size_t count_ = 0;
-  std::atomic<size_t> next_{0};          // next index to take
-  std::atomic<uint32_t> generation_{0};  // raised once per loop
-  std::atomic<uint32_t> busy_{0};        // workers that have not finished the current loop
+  uint32_t count_ = 0;
+  // High half: the generation of the loop; low half: how many indices nobody has taken. A worker
+  // that wakes up late finds another generation, or nothing left, and takes nothing: the loop does
+  // not wait for it.
+  std::atomic<uint64_t> ticket_{0};
+  std::atomic<uint32_t> generation_{0};  // raised once per loop, what idle workers wait for
+  std::atomic<uint32_t> done_{0};        // indices of the current loop that are finished
   std::atomic<bool> stop_{false};
 };
 

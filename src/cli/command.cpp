@@ -7,7 +7,9 @@
 namespace octavo::cli {
 
 void complain(std::string_view message) {
-  fmt::print(stderr, "octavo: {}\n", message);
+  // Not fmt::print, which throws: where standard error is closed, nobody can be told.
+  const std::string line = fmt::format("octavo: {}\n", message);
+  std::fwrite(line.data(), 1, line.size(), stderr);
 }
 
 int fail(const Error& error) {

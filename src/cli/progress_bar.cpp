@@ -49,7 +49,7 @@ ProgressBar::~ProgressBar() = default;
 
 Result<void> ProgressBar::print_above(const std::function<Result<void>()>& print) {
   const std::lock_guard lock(screen_);
-  if (thread_.joinable()) fmt::print(stderr, "{}", kClearLine);
+  if (thread_.joinable()) std::fputs(kClearLine, stderr);
   return print();
 }
 
@@ -70,7 +70,7 @@ void ProgressBar::run(const std::stop_token& stop) {
     }
     std::this_thread::sleep_for(kInterval);
   }
-  fmt::print(stderr, "{}", kClearLine);
+  std::fputs(kClearLine, stderr);
 }
 
 }  // namespace octavo::cli

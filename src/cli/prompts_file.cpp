@@ -93,6 +93,8 @@ Result<Prompt> parse_text(std::string_view line, const Prompt& defaults) {
 
 Result<std::vector<Prompt>> parse_prompts(std::string_view name, std::string_view content,
                                           const Prompt& defaults) {
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+  if (content.starts_with(kByteOrderMark)) content.remove_prefix(kByteOrderMark.size());
   const size_t first = content.find_first_not_of(" \t\r\n\v\f");
   const bool is_json = first != std::string_view::npos && content[first] == '{';
   std::vector<Prompt> prompts;

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <ctime>
+#include <system_error>
 
 #include "base/error.h"
 #include "engine/engine_loop.h"
@@ -80,7 +81,11 @@ class EngineImpl final : public Engine {
     };
     input.bos_token = text_of(model_.tokenizer->bos());
     input.eos_token = text_of(model_.tokenizer->eos());
-    OCTAVO_ASSIGN(const std::string prompt, model_.chat_template.render(input));
+    const Result<std::string> rendered = model_.chat_template.render(input);
+    if (!rendered) {
+      return invalid_input("{}: {}", model_.info.path, rendered.error().message);
+    }
+    const std::string& prompt = *rendered;
     // Most templates write BOS themselves; adding it again would change the model's answer.
     const bool has_bos = !input.bos_token.empty() && prompt.starts_with(input.bos_token);
     return model_.tokenizer->encode(prompt, {.add_special = !has_bos, .parse_special = true});
@@ -100,8 +105,12 @@ class EngineImpl final : public Engine {
 }  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::create(const EngineConfig& config) {
-  OCTAVO_ASSIGN(LoadedModel model, load_model(config));
-  return std::unique_ptr<Engine>(std::make_unique<EngineImpl>(std::move(model), config));
+  try {
+    OCTAVO_ASSIGN(LoadedModel model, load_model(config));
+    return std::unique_ptr<Engine>(std::make_unique<EngineImpl>(std::move(model), config));
+  } catch (const std::system_error& error) {  // the system gives no more threads
+    return resource_error("threads: {}", error.what());
+  }
 }
 
 }  // namespace octavo

@@ -53,9 +53,10 @@ void EngineLoop::run() {
 }
 
 bool EngineLoop::take_mail() {
-  Mailbox::Mail mail = mailbox_->take(scheduler_.queued_requests());
+  Mailbox::Mail mail = mailbox_->take();
   for (Submission& submission : mail.submissions) start(std::move(submission));
   for (const uint64_t key : mail.cancellations) cancel(key);
+  mailbox_->report_waiting(scheduler_.queued_requests());
   return !mail.stop;
 }
 
@@ -110,6 +111,14 @@ void EngineLoop::step() {
   forget_finished();
 }
 
+// The item's positions that have a next token and were not scored before.
+EngineLoop::Positions EngineLoop::positions_to_score(const Active& active,
+                                                     const PlanItem& item) const {
+  const int32_t last = scheduler_.sequence(item.sequence).prompt_length() - 1;
+  const int32_t first = std::max(item.first_position, active.scored_positions);
+  return {first, std::max(first, std::min(item.first_position + item.q_len, last))};
+}
+
 // A scored prompt has a row per position that has a next token; all else a row per sample.
 void EngineLoop::make_sample_rows(const Plan& plan) {
   rows_.clear();
@@ -119,12 +128,11 @@ void EngineLoop::make_sample_rows(const Plan& plan) {
     const Active& active = active_.at(first.request());
     const OutputRules& rules = *active.submission.rules;
     if (active.submission.score_prompt) {
-      for (int32_t r = 0; r < item.q_len; ++r) {
-        const auto next = static_cast<size_t>(item.first_position) + static_cast<size_t>(r) + 1;
-        if (next >= first.tokens().size()) break;
-        rows_.push_back({.logits_row = batch_builder_.first_logits_row(i) + r,
+      const Positions positions = positions_to_score(active, item);
+      for (int32_t p = positions.first; p < positions.end; ++p) {
+        rows_.push_back({.logits_row = batch_builder_.first_logits_row(i) + p - item.first_position,
                          .params = &rules.params,
-                         .forced = first.tokens()[next]});
+                         .forced = first.tokens()[static_cast<size_t>(p) + 1]});
       }
       continue;
     }
@@ -151,8 +159,9 @@ void EngineLoop::deliver(const Plan& plan) {
   for (const PlanItem& item : plan.items) {
     Active& active = active_.at(scheduler_.sequence(item.sequence).request());
     if (active.submission.score_prompt) {
+      const Positions positions = positions_to_score(active, item);
       deliver_scores(active, item, row);
-      row += static_cast<size_t>(item.q_len) - static_cast<size_t>(item.sample_count);
+      row += static_cast<size_t>(positions.end - positions.first);
       continue;
     }
     for (int32_t k = 0; k < item.sample_count; ++k, ++row) {
@@ -167,12 +176,14 @@ void EngineLoop::deliver(const Plan& plan) {
 }
 
 void EngineLoop::deliver_scores(Active& active, const PlanItem& item, size_t first_row) {
-  const bool at_end = item.sample_count > 0;  // the prompt's last position has no next token
+  const bool at_end = item.sample_count > 0;
+  const Positions positions = positions_to_score(active, item);
   Event event;
-  for (int32_t r = 0; r < item.q_len - item.sample_count; ++r) {
-    SampledToken& sampled = sampled_[first_row + static_cast<size_t>(r)];
+  for (int32_t p = positions.first; p < positions.end; ++p, ++first_row) {
+    SampledToken& sampled = sampled_[first_row];
     event.tokens.push_back({sampled.token, sampled.logprob, std::move(sampled.top)});
   }
+  active.scored_positions = positions.end;
   if (at_end) {
     event.finish = FinishReason::length;
     results_[static_cast<size_t>(item.first_sample)] = {.accepted = {}, .finished = true};

@@ -32,6 +32,8 @@ class EngineLoop {
     Submission submission;
     std::vector<Output> outputs;
     int32_t unfinished = 0;  // outputs
+    int32_t scored_positions =
+        0;  // of a scored prompt: delivered, not to be again after a preemption
   };
 
   void run();
@@ -42,6 +44,11 @@ class EngineLoop {
   void step();
   void make_sample_rows(const Plan& plan);
   void deliver(const Plan& plan);
+  struct Positions {
+    int32_t first = 0;
+    int32_t end = 0;
+  };
+  Positions positions_to_score(const Active& active, const PlanItem& item) const;
   void deliver_scores(Active& active, const PlanItem& item, size_t first_row);
   SampleResult deliver_token(Active& active, const Sequence& sequence, const SampledToken& sampled);
   void forget_finished();

@@ -121,8 +121,8 @@ Result<LoadedModel> load_model(const EngineConfig& config) {
                                               .instruction_set = config.instruction_set,
                                               .threads = static_cast<int>(config.threads)}));
   OCTAVO_ASSIGN(auto model, Model::load(file, *backend));
-  if (tokenizer->vocabulary_size() > model->shape().vocabulary) {
-    return invalid_input("{}: the tokenizer has {} tokens, the embedding only {} rows",
+  if (tokenizer->vocabulary_size() != model->shape().vocabulary) {
+    return invalid_input("{}: the tokenizer has {} tokens, the embedding {} rows",
                          config.model_path, tokenizer->vocabulary_size(),
                          model->shape().vocabulary);
   }

@@ -83,13 +83,18 @@ void Mailbox::stop() {
   arrived_.notify_one();
 }
 
-Mailbox::Mail Mailbox::take(int64_t waiting) {
+Mailbox::Mail Mailbox::take() {
   const std::lock_guard lock(mutex_);
   const bool stop = mail_.stop;
   Mail mail = std::exchange(mail_, Mail{});
   mail_.stop = stop;
-  waiting_in_scheduler_ = waiting + static_cast<int64_t>(mail.submissions.size());
+  waiting_in_scheduler_ += static_cast<int64_t>(mail.submissions.size());
   return mail;
+}
+
+void Mailbox::report_waiting(int64_t requests) {
+  const std::lock_guard lock(mutex_);
+  waiting_in_scheduler_ = requests;
 }
 
 bool Mailbox::wait(int64_t seconds) {

@@ -7,6 +7,7 @@
 // output that were not read yet are joined into one, which is bounded by the output's length.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -65,9 +66,9 @@ class Mailbox {
   void cancel(uint64_t key);
   void stop();
 
-  // What arrived since the last call. `waiting` is how many requests the scheduler has not
-  // admitted.
-  Mail take(int64_t waiting);
+  Mail take();  // what arrived since the last call
+  // How many requests the scheduler has not admitted, once the mail taken was dealt with.
+  void report_waiting(int64_t requests);
   // Waits until there is mail, or for `seconds` (0: without limit). False when the time ran out.
   bool wait(int64_t seconds);
   int64_t waiting() const;
@@ -92,10 +93,13 @@ class RequestStream final : public Stream {
   ~RequestStream() override { RequestStream::cancel(); }
 
   std::optional<Event> next() override { return channel_->next(); }
-  void cancel() override { mailbox_->cancel(key_); }
+  void cancel() override {
+    if (!cancelled_.exchange(true)) mailbox_->cancel(key_);
+  }
 
  private:
   uint64_t key_;
+  std::atomic<bool> cancelled_{false};  // once is enough: the mailbox must not grow
   std::shared_ptr<RequestChannel> channel_;
   std::shared_ptr<Mailbox> mailbox_;
 };

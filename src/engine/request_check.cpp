@@ -77,6 +77,8 @@ Result<void> check_request(const Request& request, const ModelInfo& info) {
   OCTAVO_TRY(check_lists(request.sampling, info));
   const auto length = static_cast<int64_t>(request.prompt.size());
   if (request.score_prompt) {
+    if (request.outputs != 1)
+      return invalid_input("outputs: {} of a scored prompt", request.outputs);
     if (length < 2) return invalid_input("prompt: scoring needs at least two tokens");
     if (length > info.context_length) {
       return invalid_input("prompt: {} tokens are more than the context of {}", length,

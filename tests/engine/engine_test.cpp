@@ -264,6 +264,33 @@ TEST(Engine, ScoresAPromptAsItWouldHaveGeneratedIt) {
   EXPECT_EQ(run_to_end(*engine, score)[0].tokens.size(), score.prompt.size() - 1);
 }
 
+TEST(Engine, ScoresEachPositionOnceThoughItIsPreempted) {
+  EngineConfig config = tiny_config();
+  Request score;
+  score.prompt = counting(3, 120);
+  score.score_prompt = true;
+  score.priority = 1;  // pushed out by whoever comes before it
+  const OutputRecord alone = run_to_end(*make_engine(config), score)[0];
+  config.batch_tokens = 9;
+  config.kv_memory_bytes = 12 * make_engine(config)->stats().block_bytes;
+  int64_t preemptions = 0;
+  for (int trial = 0; trial < 10; ++trial) {
+    auto engine = make_engine(config);
+    auto scored = std::move(*engine->submit(score));
+    std::vector<std::unique_ptr<Stream>> others;
+    for (int i = 0; i < 4; ++i) {
+      others.push_back(std::move(*engine->submit(greedy(counting(i + trial, 20), 60))));
+    }
+    std::vector<OutputRecord> outputs(1);
+    while (auto event = scored->next()) record(*event, outputs);
+    EXPECT_EQ(outputs[0], alone) << trial;
+    preemptions += engine->stats().preemptions;
+  }
+  EXPECT_GT(preemptions, 0);
+  score.outputs = 2;
+  EXPECT_EQ(submit_error(*make_engine(config), score), "outputs: 2 of a scored prompt");
+}
+
 TEST(Engine, APromptThatWasSeenIsNotComputedAgain) {
   auto engine = make_engine(tiny_config());
   const Request request = greedy(counting(3, 64), 4);
