@@ -65,8 +65,8 @@ void ProgressBar::run(const std::stop_token& stop) {
     const double rate = span.count() > 0 ? tokens / span.count() : 0.0;
     {
       const std::lock_guard lock(screen_);
-      fmt::print(stderr, "{}{}", kClearLine,
-                 progress_line(stats, done_, total_, rate, terminal_columns()));
+      const std::string line = progress_line(stats, done_, total_, rate, terminal_columns());
+      std::fputs((kClearLine + line).c_str(), stderr);
     }
     std::this_thread::sleep_for(kInterval);
   }
