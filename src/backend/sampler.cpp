@@ -223,10 +223,4 @@ SampledToken sample_row(std::span<const float> logits, const SampleRow& row,
   return out;
 }
 
-float log_probability(std::span<const float> logits, int32_t token) {
-  const LogSumExp total = log_sum_exp(logits);
-  return static_cast<float>(static_cast<double>(logits[static_cast<size_t>(token)]) -
-                            total.maximum - total.log_sum);
-}
-
 }  // namespace octavo

@@ -30,7 +30,4 @@ struct SamplerScratch {
 SampledToken sample_row(std::span<const float> logits, const SampleRow& row,
                         std::span<const uint32_t> allowed, SamplerScratch& scratch);
 
-// The natural logarithm of the softmax of `logits` at `token`.
-float log_probability(std::span<const float> logits, int32_t token);
-
 }  // namespace octavo
