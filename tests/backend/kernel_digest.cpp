@@ -6,6 +6,7 @@
 #include <string>
 
 #include "backend/linear_cases.h"
+#include "backend/row_cases.h"
 #include "backend/simd_cases.h"
 
 namespace octavo::cpu {
@@ -64,6 +65,21 @@ void check_linear() {
   }
 }
 
+template <class Case>
+void check_cases(const std::vector<Case>& cases) {
+  for (const Case& c : cases) {
+    const auto result = [&c](const Kernels& kernels) {
+      const std::vector<float> out = run(kernels, c);
+      return digest(out.data(), out.size() * sizeof(float));
+    };
+    const uint64_t expected = result(*find_kernels("scalar"));
+    for (const Kernels* kernels : available_kernels()) {
+      OCTAVO_CHECK(result(*kernels) == expected, "{} differs in {}", kernels->name, name_of(c));
+    }
+    print(name_of(c), expected);
+  }
+}
+
 }  // namespace
 }  // namespace octavo::cpu
 
@@ -73,5 +89,7 @@ int main() {
   }
   octavo::cpu::check_simd();
   octavo::cpu::check_linear();
+  octavo::cpu::check_cases(octavo::cpu::testing::row_cases());
+  octavo::cpu::check_cases(octavo::cpu::testing::attention_cases());
   return 0;
 }
