@@ -126,6 +126,9 @@ struct SampledToken {
   std::vector<TokenLogprob> top;  // the params->logprobs most probable tokens, best first
 };
 
+// Which way blocks are swapped: from the KvStore to host memory, or back.
+enum class SwapDirection { out, in };
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -146,6 +149,11 @@ class Backend {
   // Starts a step: gives scratch memory back and plans what depends on the batch alone.
   virtual void begin_step(const Batch& batch) = 0;
   virtual void copy_blocks(KvStore& store, std::span<const BlockCopy> copies) = 0;
+  // Copies whole blocks between the store and host memory, where slot i begins
+  // i * store.shape().block_bytes() bytes after `host`. Bytes come back as they went. No block and
+  // no slot that is written may occur twice.
+  virtual void swap_blocks(KvStore& store, std::byte* host, std::span<const BlockSwap> swaps,
+                           SwapDirection direction) = 0;
 
   // out [tokens, columns] = scale * table[token of each row].
   virtual void embed(Tensor out, const Weight& table, float scale, const Batch& batch) = 0;

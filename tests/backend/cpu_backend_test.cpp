@@ -314,5 +314,41 @@ TEST(CpuBackend, CopiesWholeBlocks) {
   }
 }
 
+TEST(CpuBackendBlocks, SwappedBlocksComeBackElsewhereAsTheyWere) {
+  KvShape shape;
+  shape.layers_per_block = 2;
+  shape.kv_heads = 2;
+  shape.head_dim = 8;
+  shape.groups = {{0, {0, 1}}};
+  const auto bytes = static_cast<size_t>(shape.block_bytes());
+  for (int threads = 1; threads <= 2; ++threads) {
+    const auto backend = CpuBackend::create({threads, ""}).value();
+    const auto store = backend->create_kv_store(shape, 6).value();
+    const auto& memory = static_cast<const CpuKvStore&>(*store);
+    std::mt19937 random(21);
+    std::vector<std::vector<float>> content;
+    for (int block = 0; block < 6; ++block) {
+      content.push_back(random_values(random, bytes / sizeof(float)));
+      std::memcpy(memory.block(block), content.back().data(), bytes);
+    }
+    std::vector<std::byte> host(4 * bytes, std::byte{9});
+    const std::vector<std::byte> untouched(bytes, std::byte{9});
+    const std::vector<BlockSwap> out = {{5, 0}, {1, 3}, {2, 1}};
+    backend->swap_blocks(*store, host.data(), out, SwapDirection::out);
+    EXPECT_EQ(std::memcmp(host.data(), content[5].data(), bytes), 0);
+    EXPECT_EQ(std::memcmp(host.data() + bytes, content[2].data(), bytes), 0);
+    EXPECT_EQ(std::memcmp(host.data() + 2 * bytes, untouched.data(), bytes), 0);
+    EXPECT_EQ(std::memcmp(host.data() + 3 * bytes, content[1].data(), bytes), 0);
+
+    const std::vector<BlockSwap> in = {{1, 0}, {4, 3}};
+    backend->swap_blocks(*store, host.data(), in, SwapDirection::in);
+    const std::vector<size_t> expected = {0, 5, 2, 3, 1, 5};
+    for (int block = 0; block < 6; ++block) {
+      const std::vector<float>& from = content[expected[static_cast<size_t>(block)]];
+      EXPECT_EQ(std::memcmp(memory.block(block), from.data(), bytes), 0) << block;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace octavo::cpu

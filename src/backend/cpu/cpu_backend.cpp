@@ -143,6 +143,19 @@ void CpuBackend::copy_blocks(KvStore& store, std::span<const BlockCopy> copies) 
   });
 }
 
+void CpuBackend::swap_blocks(KvStore& store, std::byte* host, std::span<const BlockSwap> swaps,
+                             SwapDirection direction) {
+  const CpuKvStore& blocks = own(store);
+  const int64_t bytes = blocks.shape().block_bytes();
+  pool_.parallel_for(swaps.size(), [&](size_t i) {
+    OCTAVO_CHECK(swaps[i].host_slot >= 0, "host slot {}", swaps[i].host_slot);
+    std::byte* slot = host + swaps[i].host_slot * bytes;
+    std::byte* block = blocks.block(swaps[i].block);
+    const bool out = direction == SwapDirection::out;
+    std::memcpy(out ? slot : block, out ? block : slot, static_cast<size_t>(bytes));
+  });
+}
+
 void CpuBackend::embed(Tensor out, const Weight& table, float scale, const Batch& batch) {
   OCTAVO_CHECK(out.rows == batch.token_count() && out.columns == table.columns());
   OCTAVO_CHECK(step_tokens_.size() == batch.tokens.size(), "embed outside of the step");

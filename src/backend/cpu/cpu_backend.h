@@ -42,6 +42,8 @@ class CpuBackend final : public Backend {
 
   void begin_step(const Batch& batch) override;
   void copy_blocks(KvStore& store, std::span<const BlockCopy> copies) override;
+  void swap_blocks(KvStore& store, std::byte* host, std::span<const BlockSwap> swaps,
+                   SwapDirection direction) override;
 
   void embed(Tensor out, const Weight& table, float scale, const Batch& batch) override;
   void norm(Tensor out, Tensor x, const Weight& weight, float epsilon) override;
