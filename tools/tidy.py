@@ -30,6 +30,7 @@ ARROWS = {
     "text": {"gguf", "base"},
     "kv": {"base"},
     "sched": {"kv", "base"},
+    "simulate": {"kv", "sched", "base"},
     "backend": {"gguf", "base"},
     "backend/cpu": {"backend", "gguf", "base"},
     "backend/cuda": {"backend", "gguf", "base"},
@@ -44,7 +45,7 @@ FACTORY = "src/backend/create_backend.cpp"
 BACKENDS = ("backend/cpu", "backend/cuda")
 
 # Bookkeeping must be drivable by a simulator: no clock, no thread, no tensor, not even indirectly.
-BOOKKEEPING = ("kv", "sched")
+BOOKKEEPING = ("kv", "sched", "simulate")
 CLOCKS_AND_THREADS = {
     "atomic", "barrier", "chrono", "condition_variable", "ctime", "future", "latch", "mutex",
     "pthread.h", "semaphore", "shared_mutex", "stop_token", "sys/time.h", "thread", "time.h",

@@ -34,25 +34,6 @@ std::string description_of(const CLI::Option& option) {
   return fmt::format("{} [{}]", option.get_description(), value);
 }
 
-// `text` in lines that start at column `indent` (the first one is there already).
-std::string wrapped(const std::string& text, size_t indent) {
-  std::istringstream words(text);
-  std::string out;
-  size_t column = indent;
-  for (std::string word; words >> word;) {
-    if (column > indent && column + 1 + word.size() > kWidth) {
-      out += "\n" + std::string(indent, ' ');
-      column = indent;
-    } else if (column > indent) {
-      out += " ";
-      column += 1;
-    }
-    out += word;
-    column += word.size();
-  }
-  return out + "\n";
-}
-
 std::string entry(const std::string& name, const std::string& description) {
   std::string out = "  " + name;
   if (out.size() + 2 > kIndent) {
@@ -177,6 +158,24 @@ the folder follows XDG_STATE_HOME.
 )";
 
 }  // namespace
+
+std::string wrapped(const std::string& text, size_t indent) {
+  std::istringstream words(text);
+  std::string out;
+  size_t column = indent;
+  for (std::string word; words >> word;) {
+    if (column > indent && column + 1 + word.size() > kWidth) {
+      out += "\n" + std::string(indent, ' ');
+      column = indent;
+    } else if (column > indent) {
+      out += " ";
+      column += 1;
+    }
+    out += word;
+    column += word.size();
+  }
+  return out + "\n";
+}
 
 std::string help_text(const CLI::App& app) {
   std::string out = wrapped("Usage: " + usage_of(app), 0) + "\n";

@@ -4,12 +4,17 @@
 #pragma once
 
 #include <CLI/App.hpp>
+#include <cstddef>
 #include <string>
 
 namespace octavo::cli {
 
 // Of the whole program, or of one of its subcommands; lines of at most 80 columns.
 std::string help_text(const CLI::App& app);
+
+// `text` in lines of at most 80 columns that start at column `indent` (the first one is there
+// already); ends with a newline.
+std::string wrapped(const std::string& text, size_t indent);
 
 // octavo(1), in the man macros of troff.
 std::string manual_page(const CLI::App& program);

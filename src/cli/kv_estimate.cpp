@@ -134,7 +134,9 @@ Result<KvEstimate> estimate_kv(const gguf::Metadata& metadata) {
   }
   for (size_t layer = 0; layer < layers; ++layer) {
     const uint64_t bytes = kF16Bytes * kv_heads[layer] * values;
-    if (window > 0 && is_windowed(architecture, layer)) {
+    const bool has_window = window > 0 && is_windowed(architecture, layer);
+    estimate.layer_windows.push_back(has_window ? static_cast<int32_t>(window) : 0);
+    if (has_window) {
       estimate.window = window;
       estimate.windowed_bytes_per_token += bytes;
     } else {

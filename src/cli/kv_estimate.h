@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "gguf/metadata.h"
 #include "octavo/result.h"
@@ -18,6 +19,7 @@ struct KvEstimate {
   uint64_t window = 0;                    // tokens that a windowed layer keeps; 0: no such layer
   uint64_t global_bytes_per_token = 0;    // over all layers that keep every token
   uint64_t windowed_bytes_per_token = 0;  // over all layers that keep the window
+  std::vector<int32_t> layer_windows;     // of each layer, in order; 0: it keeps every token
 
   // For one sequence of this many tokens.
   uint64_t sequence_bytes(uint64_t tokens) const;

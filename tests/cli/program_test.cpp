@@ -220,6 +220,57 @@ TEST_F(ProgramTest, Inspects) {
             std::string::npos);
 }
 
+TEST_F(ProgramTest, Simulates) {
+  const std::string svg = (folder_ / "chart.svg").string();
+  const Outcome text = run("simulate sharegpt --requests 50 --memory 2GiB --svg " + svg);
+  EXPECT_EQ(text.code, 0) << text.err;
+  EXPECT_NE(text.out.find("\ntrue length "), std::string::npos) << text.out;
+  EXPECT_NE(text.out.find("million a second\n"), std::string::npos) << text.out;
+  EXPECT_TRUE(read_file(svg).starts_with("<svg ")) << read_file(svg);
+
+  const std::string trace = write("t.csv",
+                                  "TIMESTAMP,ContextTokens,GeneratedTokens\n"
+                                  "2023-11-16 18:15:46.6,30,4\n2023-11-16 18:15:50,20,4\n");
+  for (const char* what : {"policies", "block-sizes", "sharing"}) {
+    for (const char* when : {"full", "trace", "0.5"}) {
+      const Outcome json = run("simulate " + trace + " --json --compare " + what + " --arrivals " +
+                               when + " --model '" OCTAVO_TEST_DATA "/golden/gemma3.gguf'");
+      EXPECT_EQ(json.code, 0) << json.err;
+      EXPECT_EQ(Json::parse(json.out)["setting"].get<std::string>().find("t.csv: 2 requests"), 0u);
+    }
+  }
+  const std::string named =
+      R"({"timestamp": 0, "input_length": 20, "output_length": 4, "hash_ids": [3]})";
+  const Outcome pools = run("simulate - --compare pool-sizes --json",
+                            "printf '%s\n' '" + named + "' '" + named + "' | ");
+  EXPECT_EQ(Json::parse(pools.out)["rows"][5]["hit_percent"], 40);  // 16 of 20, once
+}
+
+TEST_F(ProgramTest, SimulateSaysWhatIsWrong) {
+  expect_error("simulate", 2, "simulate: WORKLOAD is required; see octavo help simulate");
+  expect_error(
+      "simulate " + folder_.string() + "/absent", 2,
+      folder_.string() + "/absent: no such file; a trace is expected, or sharegpt or alpaca");
+  const std::string bad = write("bad", "TIMESTAMP,ContextTokens,GeneratedTokens\nx,1,1\n");
+  expect_error("simulate " + bad, 2,
+               bad + ":2: TIMESTAMP: 'x' is not a time such as 2023-11-16 18:15:46.68");
+  expect_error("simulate sharegpt --compare all", 2,
+               "simulate: --compare: 'all' is not one of policies, block-sizes, sharing, "
+               "pool-sizes; see octavo help simulate");
+  expect_error("simulate sharegpt --memory 1MiB", 2,
+               "--memory: 1048576 bytes hold 1 tokens; from a block of 16 to 67108864 can be "
+               "simulated");
+  expect_error("simulate sharegpt --arrivals trace", 2,
+               "--arrivals: 'sharegpt' is no trace, whose times could be kept");
+  expect_error("simulate sharegpt --arrivals -3", 2,
+               "--arrivals: '-3' is not full, trace, or a number of requests a second above 0");
+  expect_error("simulate sharegpt --svg " + folder_.string() + "/no/x.svg", 1,
+               folder_.string() + "/no/x.svg: cannot be written");
+  for (const char* flag : {"--layers 0", "--seed -1", "--requests x", "--weights-ms -1"}) {
+    EXPECT_EQ(run(std::string("simulate sharegpt ") + flag).code, 2) << flag;
+  }
+}
+
 TEST_F(ProgramTest, SaysWhenItCannotWrite) {
   const Outcome outcome = run("inspect " + model_ + " > /dev/full");
   EXPECT_EQ(outcome.code, 1);

@@ -1,0 +1,111 @@
+#include "simulate/comparison.h"
+
+#include <gtest/gtest.h>
+
+#include "simulate/lengths.h"
+
+namespace octavo::simulate {
+namespace {
+
+Setting setting_of(const MeanLengths& lengths) {
+  return {.machine = {.group_token_bytes = 800 << 10,
+                      .memory_bytes = int64_t{4} << 30,
+                      .context_length = 2048,
+                      .batch_tokens = 2048,
+                      .max_sequences = 1024},
+          .workload = draw_workload(lengths, 100, 2048, 5).value(),
+          .seed = 5};
+}
+
+std::string column_of(const Report& report, const char* key) {
+  std::string cells;
+  const auto rows = to_json(report.table);
+  for (const auto& row : rows) cells += row.contains(key) ? row[key].dump() + " " : "missing ";
+  return cells;
+}
+
+TEST(Comparison, OfPoliciesHasARowForEach) {
+  const Report report = compare_policies(setting_of(kShareGpt));
+  EXPECT_EQ(column_of(report, "policy"), R"("longest" "power of two" "true length" "blocks" )");
+  EXPECT_EQ(column_of(report, "paper_tokens_percent"), "20.4 26.8 38.2 96.3 ");
+  EXPECT_EQ(report.charts.size(), 3u);
+  EXPECT_TRUE(report.subtitle.starts_with("sharegpt: 100 requests of ")) << report.subtitle;
+  EXPECT_TRUE(report.subtitle.ends_with("4 GiB hold 5,242 tokens of 800 KiB")) << report.subtitle;
+  EXPECT_GT(report.sequence_steps, 4 * 100);
+}
+
+TEST(Comparison, ShowsThePaperOnlyBesideItsOwnData) {
+  Setting setting = setting_of(kAlpaca);
+  EXPECT_EQ(column_of(compare_policies(setting), "paper_tokens_percent"),
+            "missing missing missing missing ");
+  EXPECT_EQ(column_of(compare_policies(setting), "paper_batch_requests"),
+            "7.0 43.24 72.75 132.44 ");
+  setting.workload.name = "trace.csv";
+  EXPECT_EQ(column_of(compare_policies(setting), "paper_batch_requests"),
+            "missing missing missing missing ");
+}
+
+TEST(Comparison, OfBlockSizesGoesFrom1To256) {
+  const Report report = compare_block_sizes(setting_of(kShareGpt));
+  EXPECT_EQ(column_of(report, "block_size"), "1.0 2.0 4.0 8.0 16.0 32.0 64.0 128.0 256.0 ");
+  const auto rows = to_json(report.table);
+  for (size_t i = 1; i < rows.size(); ++i) {
+    EXPECT_LT(rows[i]["tokens_of_taken_percent"], rows[i - 1]["tokens_of_taken_percent"]);
+  }
+}
+
+TEST(Comparison, OfSharingSavesMoreWithMoreOutputs) {
+  const auto rows = to_json(compare_sharing(setting_of(kShareGpt)).table);
+  EXPECT_GT(rows[0]["saved_percent"], 0);
+  EXPECT_LT(rows[0]["saved_percent"], rows[1]["saved_percent"]);
+  EXPECT_LT(rows[1]["saved_percent"], rows[2]["saved_percent"]);
+}
+
+TEST(Comparison, OfPoolSizesNeedsNamedText) {
+  Setting setting = setting_of(kAlpaca);
+  const Result<Report> refused = compare_pool_sizes(setting);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().message,
+            "alpaca: does not say which prompts begin alike, so nothing can be found");
+}
+
+TEST(Comparison, OfPoolSizesFindsMoreInMoreMemory) {
+  Setting setting = setting_of(kAlpaca);
+  setting.machine.memory_bytes *= 4;
+  // Ten texts in turn, again and again.
+  for (size_t i = 0; i < setting.workload.requests.size(); ++i) {
+    Request& request = setting.workload.requests[i];
+    request.prompt_length = 512;
+    request.pieces = {static_cast<int32_t>(i % 10)};
+  }
+  const Result<Report> report = compare_pool_sizes(setting);
+  ASSERT_TRUE(report.ok());
+  const auto rows = to_json(report->table);
+  ASSERT_EQ(rows.size(), 6u);
+  EXPECT_EQ(rows[0]["memory_gib"], 0.5);
+  EXPECT_EQ(rows[5]["memory_gib"], 16.0);
+  EXPECT_LT(rows[0]["hit_percent"], rows[5]["hit_percent"]);
+  // 90 of 100 prompts were there before; each but its last token could be found.
+  EXPECT_NE(report->notes[0].find("89.8 %"), std::string::npos) << report->notes[0];
+  EXPECT_LE(rows[5]["hit_percent"], 89.9);
+  EXPECT_GT(rows[5]["hit_percent"], 80);
+}
+
+TEST(Comparison, RepeatsItself) {
+  const Report one = compare_policies(setting_of(kShareGpt));
+  const Report two = compare_policies(setting_of(kShareGpt));
+  EXPECT_EQ(format_table(one.table), format_table(two.table));
+  EXPECT_EQ(draw_svg(one.title, one.subtitle, one.charts),
+            draw_svg(two.title, two.subtitle, two.charts));
+}
+
+TEST(Comparison, SaysWhatWasRefused) {
+  Setting setting = setting_of(kAlpaca);
+  setting.workload.requests[7].prompt_length = 3000;
+  const Report report = compare_policies(setting);
+  EXPECT_EQ(report.notes.back(),
+            "blocks: requests longer than the context or than the memory, and refused: 1.");
+}
+
+}  // namespace
+}  // namespace octavo::simulate
