@@ -64,8 +64,7 @@ class PagedRun {
         scheduler_(kv_config(machine, paging), {.context_length = machine.context_length,
                                                 .max_running_sequences = machine.max_sequences,
                                                 .max_queued_requests = kMostQueued}),
-        total_slots_(int64_t{scheduler_.kv().config().max_blocks} * paging.block_size),
-        last_seen_(static_cast<size_t>(scheduler_.kv().config().max_blocks), 0) {}
+        total_slots_(int64_t{scheduler_.kv().config().max_blocks} * paging.block_size) {}
 
   Measurement run() {
     for (;;) {
@@ -157,8 +156,7 @@ class PagedRun {
         const auto held = std::ranges::partition_point(table, [](BlockId b) { return b < 0; });
         taken_alone += (table.end() - held) * paging_.block_size;
         // Only a last block has empty slots; outputs of one prompt may still share it.
-        uint32_t& seen_at = last_seen_[static_cast<size_t>(table.back())];
-        if (std::exchange(seen_at, measured_steps_) == measured_steps_) continue;
+        if (!is_first_sight(table.back())) continue;
         const int32_t empty = static_cast<int32_t>(table.size()) * paging_.block_size - computed;
         const int32_t left = by_id_[static_cast<size_t>(id)].final_length - computed;
         step.slots.reserved += std::min(empty, left);
@@ -169,6 +167,13 @@ class PagedRun {
     step.slots.tokens = taken - step.slots.reserved - step.slots.never_used;
     step.slots.rest = total_slots_ - taken;
     step.shared_slots = taken_alone - taken;
+  }
+
+  // Whether the block is counted as a last block for the first time in this step.
+  bool is_first_sight(BlockId block) {
+    const auto index = static_cast<size_t>(block);
+    if (index >= last_seen_.size()) last_seen_.resize(index + 1, 0);
+    return std::exchange(last_seen_[index], measured_steps_) != measured_steps_;
   }
 
   void commit(const Plan& plan) {

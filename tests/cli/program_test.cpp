@@ -233,8 +233,9 @@ TEST_F(ProgramTest, Simulates) {
                                   "2023-11-16 18:15:46.6,30,4\n2023-11-16 18:15:50,20,4\n");
   for (const char* what : {"policies", "block-sizes", "sharing"}) {
     for (const char* when : {"full", "trace", "0.5"}) {
-      const Outcome json = run("simulate " + trace + " --json --compare " + what + " --arrivals " +
-                               when + " --model '" OCTAVO_TEST_DATA "/golden/gemma3.gguf'");
+      const Outcome json =
+          run("simulate " + trace + " --memory 8MiB --json --compare " + what + " --arrivals " +
+              when + " --model '" OCTAVO_TEST_DATA "/golden/gemma3.gguf'");
       EXPECT_EQ(json.code, 0) << json.err;
       EXPECT_EQ(Json::parse(json.out)["setting"].get<std::string>().find("t.csv: 2 requests"), 0u);
     }
