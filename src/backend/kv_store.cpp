@@ -1,9 +1,43 @@
 #include "backend/kv_store.h"
 
 #include <algorithm>
+#include <cctype>
 #include <map>
+#include <string>
+
+#include "base/error.h"
 
 namespace octavo {
+namespace {
+
+std::string lower_name(DType type) {
+  std::string name(info(type).name);
+  for (char& letter : name) letter = static_cast<char>(std::tolower(letter));
+  return name;
+}
+
+}  // namespace
+
+Result<DType> kv_type(std::string_view name) {
+  std::string names;
+  for (const DType type : kKvTypes) {
+    if (lower_name(type) == name) return type;
+    names += names.empty() ? lower_name(type) : ", " + lower_name(type);
+  }
+  return invalid_input("kv-dtype: '{}' is not one of {}", printable(name), names);
+}
+
+Result<void> check_kv_type(const KvShape& shape) {
+  const DTypeInfo& type = info(shape.type);
+  if (std::find(kKvTypes.begin(), kKvTypes.end(), shape.type) == kKvTypes.end()) {
+    return unsupported("KV cache: keys and values cannot be kept as {}", type.name);
+  }
+  if (shape.head_dim % static_cast<int32_t>(type.block_elements) != 0) {
+    return unsupported("KV cache: type {} needs heads of a multiple of {} dimensions, not of {}",
+                       type.name, type.block_elements, shape.head_dim);
+  }
+  return {};
+}
 
 std::vector<KvGroup> group_layers(const std::vector<int32_t>& windows) {
   std::map<int32_t, std::vector<int32_t>> by_window;  // ordered, so that groups are reproducible

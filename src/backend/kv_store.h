@@ -3,11 +3,13 @@
 // kv/ decides which sequence holds which block; a KvStore only knows where block b's bytes are.
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/dtype.h"
+#include "octavo/result.h"
 
 namespace octavo {
 
@@ -24,7 +26,7 @@ struct KvShape {
   int32_t layers_per_block = 0;  // layers of the largest group
   int32_t kv_heads = 0;
   int32_t head_dim = 0;
-  DType type = DType::f16;  // f16 or f32
+  DType type = DType::f16;  // one of kKvTypes
   std::vector<KvGroup> groups;
 
   // Bytes of K and V of one token in one layer.
@@ -34,6 +36,16 @@ struct KvShape {
   }
   int64_t block_bytes() const { return token_layer_bytes() * layers_per_block * block_size; }
 };
+
+// The types that keys and values may have, the most exact first.
+inline constexpr std::array kKvTypes = {DType::f32, DType::f16, DType::bf16, DType::q8_0};
+
+// The type with a name in lower case, as in "q8_0". Errors: another name, with the list.
+Result<DType> kv_type(std::string_view name);
+
+// Errors: a type that is not among kKvTypes, or whose numbers share scales in groups that heads of
+// this size cannot be cut into.
+Result<void> check_kv_type(const KvShape& shape);
 
 // Sorts layers into groups: `windows[i]` is layer i's window (0: none). Groups have as many layers
 // as the rarest kind of layer, so that a block of any group has the same bytes and little is left

@@ -31,7 +31,8 @@ int64_t blocks_of_context(const KvShape& shape, int64_t length) {
 Result<void> make_kv(const EngineConfig& config, LoadedModel& loaded) {
   KvShape shape = loaded.model->shape().kv;
   shape.block_size = static_cast<int32_t>(config.block_size);
-  shape.type = config.kv_dtype == "f32" ? DType::f32 : DType::f16;
+  OCTAVO_ASSIGN(shape.type, kv_type(config.kv_dtype));
+  OCTAVO_TRY(check_kv_type(shape));
   const int64_t block_bytes = shape.block_bytes();
 
   int64_t bytes = config.kv_memory_bytes;
@@ -104,9 +105,7 @@ Result<void> check_config(const EngineConfig& config) {
     }
   });
   OCTAVO_TRY(status);
-  if (config.kv_dtype != "f16" && config.kv_dtype != "f32") {
-    return invalid_input("kv-dtype: '{}' is not f16 or f32", printable(config.kv_dtype));
-  }
+  OCTAVO_TRY(kv_type(config.kv_dtype));
   return {};
 }
 

@@ -11,8 +11,8 @@
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/cpu_kv_store.h"
+#include "backend/kv_rounding.h"
 #include "backend/random_values.h"
-#include "base/float16.h"
 
 namespace octavo::cpu {
 namespace {
@@ -222,10 +222,6 @@ std::vector<std::vector<float>> run(const Shape& shape, const std::vector<Sequen
   return Runner(shape, sequences, layout).run();
 }
 
-double stored(float value, DType type) {
-  return static_cast<double>(type == DType::f16 ? float_from_f16(f16_from_float(value)) : value);
-}
-
 // One head of one row in double, and how far the kernel's result may be from it.
 struct Reference {
   std::vector<double> values;
@@ -247,7 +243,7 @@ Reference attend_plainly(const Shape& shape, const Sequence& sequence, int posit
     double size = 0;
     for (size_t d = 0; d < dim; ++d) {
       const double product =
-          static_cast<double>(q[d]) * stored(kv_row(sequence.k, key)[d], shape.type);
+          static_cast<double>(q[d]) * static_cast<double>(kv_row(sequence.k, key)[d]);
       score += product;
       size += std::abs(product);
     }
@@ -274,7 +270,7 @@ Reference attend_plainly(const Shape& shape, const Sequence& sequence, int posit
     double size = 0;
     for (size_t i = 0; i < scores.size(); ++i) {
       const double term =
-          scores[i] / sum * stored(kv_row(sequence.v, first + static_cast<int>(i))[d], shape.type);
+          scores[i] / sum * static_cast<double>(kv_row(sequence.v, first + static_cast<int>(i))[d]);
       value += term;
       size += std::abs(term);
     }
@@ -284,8 +280,10 @@ Reference attend_plainly(const Shape& shape, const Sequence& sequence, int posit
   return out;
 }
 
-void expect_near_reference(const Shape& shape, const Sequence& sequence,
-                           const std::vector<float>& output, int first_position = 0) {
+void expect_near_reference(const Shape& shape, Sequence sequence, const std::vector<float>& output,
+                           int first_position = 0) {
+  round_like_cache(shape.type, sequence.k);
+  round_like_cache(shape.type, sequence.v);
   const auto dim = static_cast<size_t>(shape.head_dim);
   for (int position = first_position; position < sequence.length; ++position) {
     for (int head = 0; head < shape.heads; ++head) {
@@ -302,11 +300,13 @@ void expect_near_reference(const Shape& shape, const Sequence& sequence,
 }
 
 const std::vector<Shape> kShapes = {
-    {1, 1, 8, 0, 0.0F, DType::f16},     {9, 3, 64, 0, 0.0F, DType::f16},
-    {4, 4, 80, 0, 0.0F, DType::f16},    {8, 1, 96, 0, 0.0F, DType::f32},
-    {20, 1, 32, 0, 0.0F, DType::f16},   {4, 2, 128, 0, 30.0F, DType::f16},
-    {4, 1, 256, 100, 0.0F, DType::f16}, {2, 2, 64, 16, 0.0F, DType::f32},
-    {6, 2, 72, 300, 50.0F, DType::f32}, {5, 1, 20, 1, 0.0F, DType::f16},
+    {1, 1, 8, 0, 0.0F, DType::f16},      {9, 3, 64, 0, 0.0F, DType::f16},
+    {4, 4, 80, 0, 0.0F, DType::f16},     {8, 1, 96, 0, 0.0F, DType::f32},
+    {20, 1, 32, 0, 0.0F, DType::f16},    {4, 2, 128, 0, 30.0F, DType::f16},
+    {4, 1, 256, 100, 0.0F, DType::f16},  {2, 2, 64, 16, 0.0F, DType::f32},
+    {6, 2, 72, 300, 50.0F, DType::f32},  {5, 1, 20, 1, 0.0F, DType::f16},
+    {6, 2, 72, 0, 0.0F, DType::bf16},    {9, 3, 64, 0, 0.0F, DType::q8_0},
+    {4, 1, 96, 100, 20.0F, DType::q8_0},
 };
 
 class CpuAttention : public testing::TestWithParam<Shape> {};

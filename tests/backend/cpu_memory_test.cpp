@@ -87,8 +87,13 @@ TEST(CpuKvStore, RefusesShapesItCannotHold) {
     const std::string text = message([&](KvShape& shape) { shape.block_size = size; });
     EXPECT_NE(text.find("block size"), std::string::npos) << size;
   }
-  EXPECT_NE(message([](KvShape& shape) { shape.type = DType::q8_0; }).find("Q8_0"),
+  EXPECT_NE(message([](KvShape& shape) { shape.type = DType::q5_0; }).find("Q5_0"),
             std::string::npos);
+  const std::string odd_heads = message([](KvShape& shape) {
+    shape.type = DType::q8_0;
+    shape.head_dim = 80;
+  });
+  EXPECT_EQ(odd_heads, "KV cache: type Q8_0 needs heads of a multiple of 32 dimensions, not of 80");
   EXPECT_NE(message([](KvShape& shape) { shape.head_dim = 513; }).find("513"), std::string::npos);
   EXPECT_FALSE(message([](KvShape& shape) { shape.head_dim = 0; }).empty());
   EXPECT_FALSE(message([](KvShape& shape) { shape.kv_heads = 0; }).empty());

@@ -9,6 +9,7 @@
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/cpu_kv_store.h"
+#include "backend/kv_rounding.h"
 #include "backend/random_values.h"
 #include "backend/simple_batch.h"
 #include "base/float16.h"
@@ -128,23 +129,25 @@ TEST_P(CpuRope, BitsAreTheSameEverywhere) {
   }
 }
 
-float element(const std::byte* at, size_t index, DType type) {
-  uint16_t half = 0;
+// Number `index` of a row of V, number [index][lane] of a tile of K.
+float element(const std::byte* row, size_t index, DType type) {
   float value = 0;
-  if (type == DType::f16) {
-    std::memcpy(&half, at + sizeof(half) * index, sizeof(half));
-    return float_from_f16(half);
+  uint16_t half = 0;
+  if (type == DType::f32) {
+    std::memcpy(&value, row + sizeof(value) * index, sizeof(value));
+    return value;
   }
-  std::memcpy(&value, at + sizeof(value) * index, sizeof(value));
-  return value;
+  std::memcpy(&half, row + sizeof(half) * index, sizeof(half));
+  return type == DType::f16 ? float_from_f16(half) : float_from_bf16(half);
 }
 
 TEST_P(CpuRope, WritesRowsToTheirSlotsRounded) {
-  for (const DType type : {DType::f16, DType::f32}) {
+  for (const DType type : {DType::f16, DType::f32, DType::bf16}) {
     const Result result = run(best_kernels().name, 1, type);
-    const auto rounded = [&](float value) {
-      return type == DType::f16 ? float_from_f16(f16_from_float(value)) : value;
-    };
+    std::vector<float> k = result.k;
+    std::vector<float> v = v_;
+    round_like_cache(type, k);
+    round_like_cache(type, v);
     for (size_t row = 0; row < kRows; ++row) {
       const auto slot = static_cast<size_t>(slots_[row]);
       for (size_t head = 0; head < kKvHeads; ++head) {
@@ -153,8 +156,8 @@ TEST_P(CpuRope, WritesRowsToTheirSlotsRounded) {
         const std::byte* values = keys + result.memory().value_offset();
         const size_t at = (row * kKvHeads + head) * dim();
         for (size_t d = 0; d < dim(); ++d) {
-          ASSERT_EQ(element(keys, d * 16 + slot % 16, type), rounded(result.k[at + d]));
-          ASSERT_EQ(element(values, slot % 16 * dim() + d, type), rounded(v_[at + d]));
+          ASSERT_EQ(element(keys, d * 16 + slot % 16, type), k[at + d]);
+          ASSERT_EQ(element(values, slot % 16 * dim() + d, type), v[at + d]);
         }
       }
     }

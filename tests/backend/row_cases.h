@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "backend/cpu/kernels.h"
+#include "backend/kv_store.h"
 #include "backend/linear_cases.h"
 
 namespace octavo::cpu::testing {
@@ -62,60 +63,61 @@ inline std::vector<float> run(const Kernels& kernels, const RowCase& c) {
 }
 
 struct AttentionCase {
+  DType type;  // of the stored keys and values
   int32_t head_dim;
   int32_t pairs;
   int32_t keys;  // stored; pair p sees all but the last p
   int32_t window;
   float soft_cap;
-  bool half;
 };
 
 inline std::vector<AttentionCase> attention_cases() {
   std::vector<AttentionCase> cases;
-  for (const bool half : {false, true}) {
-    cases.push_back({64, 1, 300, 0, 0.0f, half});
-    cases.push_back({64, 3, 530, 0, 0.0f, half});
-    cases.push_back({80, 16, 77, 0, 30.0f, half});
-    cases.push_back({128, 7, 520, 100, 0.0f, half});
-    cases.push_back({20, 5, 40, 9, 2.0f, half});
+  for (const DType type : kKvTypes) {
+    cases.push_back({type, 64, 1, 300, 0, 0.0f});
+    cases.push_back({type, 64, 3, 530, 0, 0.0f});
+    cases.push_back({type, 96, 16, 77, 0, 30.0f});
+    cases.push_back({type, 128, 7, 520, 100, 0.0f});
+    if (info(type).block_elements > 1) continue;
+    cases.push_back({type, 80, 16, 77, 0, 30.0f});
+    cases.push_back({type, 20, 5, 40, 9, 2.0f});
   }
   return cases;
 }
 
 inline std::string name_of(const AttentionCase& c) {
-  return fmt::format("attention dim {}, {} pairs, {} keys, window {}, cap {}, {}", c.head_dim,
-                     c.pairs, c.keys, c.window, c.soft_cap, c.half ? "F16" : "F32");
+  return fmt::format("attention {}, dim {}, {} pairs, {} keys, window {}, cap {}",
+                     info(c.type).name, c.head_dim, c.pairs, c.keys, c.window, c.soft_cap);
 }
 
-// K and V of one head as the cache holds them, in tiles of 16 keys.
+// K and V of one head as the cache holds them, in tiles of 16 keys: K of all, then V of all.
 struct StoredTiles {
-  size_t tile_bytes = 0;  // of K, and of V
-  std::vector<std::byte> keys;
-  std::vector<std::byte> values;
+  int64_t tile_bytes = 0;
+  int64_t value_offset = 0;
+  std::vector<std::byte> memory;
 };
 
 inline StoredTiles store_tiles(const Kernels& kernels, const AttentionCase& c,
                                std::mt19937_64& random) {
-  const size_t element_bytes = c.half ? 2 : 4;
   const auto head_dim = static_cast<size_t>(c.head_dim);
+  const auto row = static_cast<int64_t>(row_bytes(c.type, head_dim));
+  const int64_t tiles = (int64_t{c.keys} + 15) / 16;
   StoredTiles stored;
-  stored.tile_bytes = 16 * head_dim * element_bytes;
-  const auto tiles = static_cast<size_t>(c.keys + 15) / 16;
-  stored.keys.resize(tiles * stored.tile_bytes);
-  stored.values.resize(tiles * stored.tile_bytes);
-  for (size_t i = 0; i < static_cast<size_t>(c.keys); ++i) {
+  stored.tile_bytes = 16 * row;
+  stored.value_offset = tiles * stored.tile_bytes;
+  stored.memory.resize(static_cast<size_t>(2 * stored.value_offset));
+  for (int32_t i = 0; i < c.keys; ++i) {
     const std::vector<float> key = random_row(head_dim, 2.0f, random);
     const std::vector<float> value = random_row(head_dim, 2.0f, random);
-    const size_t tile = i / 16 * stored.tile_bytes;
-    kernels.store_row(
-        {.key = key.data(),
-         .value = value.data(),
-         .key_slot = stored.keys.data() + tile + i % 16 * element_bytes,
-         .value_slot = stored.values.data() + tile + i % 16 * head_dim * element_bytes,
-         .head_bytes = 0,
-         .kv_heads = 1,
-         .head_dim = c.head_dim,
-         .half = c.half});
+    kernels.store_row({.key = key.data(),
+                       .value = value.data(),
+                       .key_tile = stored.memory.data() + i / 16 * stored.tile_bytes,
+                       .value_row = stored.memory.data() + stored.value_offset + i * row,
+                       .head_bytes = 0,
+                       .lane = i % 16,
+                       .kv_heads = 1,
+                       .head_dim = c.head_dim,
+                       .type = c.type});
   }
   return stored;
 }
@@ -141,18 +143,26 @@ inline std::vector<float> run(const Kernels& kernels, const AttentionCase& c) {
     segment.head_dim = c.head_dim;
     segment.scale = 0.2f;
     segment.soft_cap = c.soft_cap;
-    segment.half = c.half;
+    segment.type = c.type;
     for (int32_t p = 0; p < c.pairs; ++p) {
       const int32_t end = c.keys - p;
       segment.queries[p] = queries.data() + static_cast<size_t>(p) * head_dim;
       segment.first[p] = c.window == 0 ? 0 : std::clamp(end - c.window - base, 0, kSegmentKeys);
       segment.last[p] = std::clamp(end - base, 0, kSegmentKeys);
     }
-    for (int32_t tile = 0; tile < kSegmentTiles && base + 16 * tile < c.keys; ++tile) {
-      const auto at = static_cast<size_t>(base / 16 + tile) * stored.tile_bytes;
-      segment.keys[tile] = stored.keys.data() + at;
-      segment.values[tile] = stored.values.data() + at;
+    // Everybody reads every tile, in which some see nothing.
+    const int32_t tiles = std::min(kSegmentTiles, (c.keys - base + 15) / 16);
+    std::vector<int64_t> offsets;
+    for (int32_t tile = 0; tile < tiles; ++tile) {
+      offsets.push_back((base / 16 + tile) * stored.tile_bytes);
     }
+    const TileRun run = {0, c.pairs, 0, tiles};
+    segment.runs = &run;
+    segment.run_count = 1;
+    segment.tile_offsets = offsets.data();
+    segment.tile_count = offsets.size();
+    segment.memory = stored.memory.data();
+    segment.value_offset = stored.value_offset;
     kernels.attend_segment(segment, state(base == 0 ? 0 : 1));
     if (base > 0) kernels.merge_attention(state(0), state(1), c.pairs);
   }

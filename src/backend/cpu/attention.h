@@ -1,14 +1,14 @@
-// Attention of a step's query rows over the KV store: how the work is cut into tasks.
+// Attention of a step's query rows over the KV store.
 //
-// The arithmetic and its order are attention_kernels.h's. A task is up to kAttentionPairs pairs
-// (query row, head) of one sequence and one key head; it folds its segments in ascending order.
-// Where one task would keep other threads waiting, its segments are computed apart and merged
-// afterwards, in the same order, which gives the same bits.
+// The arithmetic and its order are attention_kernels.h's, the tasks attention_plan.h's. A task
+// folds its segments in ascending order. Where one task would keep other threads waiting, its
+// segments are computed apart and merged afterwards, in the same order, which gives the same bits.
 #pragma once
 
 #include <cstdint>
 
 #include "backend/backend.h"
+#include "backend/cpu/attention_plan.h"
 #include "backend/cpu/cpu_kv_store.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/scratch.h"
@@ -25,7 +25,7 @@ struct AttentionCall {
   const CpuKvStore& store;
 };
 
-void run_attention(const AttentionCall& call, const Kernels& kernels, ThreadPool& pool,
-                   ScratchArena& scratch);
+void run_attention(const AttentionCall& call, AttentionPlans& plans, const Kernels& kernels,
+                   ThreadPool& pool, ScratchArena& scratch);
 
 }  // namespace octavo::cpu

@@ -7,7 +7,8 @@
 //   weights  p = exp(s - m); their sum in 16 lanes, tile after tile, lanes then added as a tree
 //   values   fma(p, v) over the keys of the segment, ascending
 //   merge    segments ascending, each with its own maximum, sum and values
-// A pair's arithmetic is its own: which pairs share a loaded tile changes no bit of any of them.
+// K and V are what the cache holds, as floats: exact, whatever their type. A pair's arithmetic is
+// its own: which pairs share a loaded tile changes no bit of any of them.
 // Slots that a pair does not see may hold anything, NaN too: their scores are replaced, not
 // multiplied, and their values never enter the arithmetic.
 #pragma once
@@ -16,6 +17,7 @@
 #include <cstring>
 
 #include "backend/cpu/kernel_args.h"
+#include "backend/cpu/kv_tiles.h"
 #include "backend/cpu/simd.h"
 
 namespace octavo::cpu::OCTAVO_ISA {
@@ -28,19 +30,34 @@ inline constexpr int kKeyTilesAtOnce = 2 * pairs <= kRowTile ? 2 : 1;
 template <int pairs>
 inline constexpr int kVectorsAtOnce = kRowTile == 8 || pairs == 1 ? 4 : (pairs == 2 ? 2 : 1);
 
-OCTAVO_INLINE F32x16 load_element(const float* from) {
-  return load(from);
-}
-OCTAVO_INLINE F32x16 load_element(const uint16_t* from) {
-  return load_f16(from);
-}
-OCTAVO_INLINE F32x16 load_elements(const float* from, int count) {
-  return load_partial(from, count);
-}
-OCTAVO_INLINE F32x16 load_elements(const uint16_t* from, int count) {
-  uint16_t lanes[16] = {};
-  std::memcpy(lanes, from, static_cast<size_t>(count) * sizeof(uint16_t));
-  return load_f16(lanes);
+// The innermost loops stay functions of their own: inside of a larger one, compilers (g++ 12) keep
+// their sums in memory and not in registers.
+#define OCTAVO_LOOP __attribute__((noinline))
+
+template <int n>
+struct Count {
+  static constexpr int value = n;
+};
+
+// Calls body(Count<n>, first pair) for the pairs of a run, kPairsAtOnce at a time.
+template <class Body>
+OCTAVO_INLINE void for_pairs(const TileRun& run, const Body& body) {
+  int pair = run.first_pair;
+  const int last = run.first_pair + run.pairs;
+  for (; pair + kPairsAtOnce <= last; pair += kPairsAtOnce) body(Count<kPairsAtOnce>(), pair);
+  switch (last - pair) {
+    case 3:
+      body(Count<3>(), pair);
+      break;
+    case 2:
+      body(Count<2>(), pair);
+      break;
+    case 1:
+      body(Count<1>(), pair);
+      break;
+    default:
+      break;
+  }
 }
 
 OCTAVO_INLINE int32_t clamp_to_tile(int32_t key, int32_t tile) {
@@ -49,34 +66,28 @@ OCTAVO_INLINE int32_t clamp_to_tile(int32_t key, int32_t tile) {
 }
 
 // Blocks lie anywhere in memory and a tile is smaller than a page, so that the processor's own
-// prefetcher sees little of what comes. While a tile is worked on, the next one is asked for: the
-// keys ascending, then the values ascending.
-inline const void* tile_after_keys(const AttentionSegment& segment, int32_t tile,
-                                   int32_t first_tile, int32_t last_tile) {
-  if (tile < last_tile) return segment.keys[tile];
-  const int32_t value_tile = first_tile + tile - last_tile;
-  return segment.values[value_tile < last_tile ? value_tile : first_tile];
+// prefetcher sees little of what comes. While tiles are worked on, those after them are asked for:
+// the keys in the order of the runs, then the values in the same order.
+OCTAVO_INLINE const std::byte* tile_at(const AttentionSegment& segment, size_t index) {
+  if (index < segment.tile_count) return segment.memory + segment.tile_offsets[index];
+  const size_t value = index - segment.tile_count < segment.tile_count ? index - segment.tile_count
+                                                                       : segment.tile_count - 1;
+  return segment.memory + segment.tile_offsets[value] + segment.value_offset;
 }
 
-template <class Element>
-OCTAVO_INLINE void prefetch_values(const void* tile, int32_t head_dim) {
-  const auto* bytes = static_cast<const char*>(tile);
-  const auto size = static_cast<int64_t>(sizeof(Element)) * 16 * head_dim;
-  for (int64_t line = 0; line < size; line += 64) __builtin_prefetch(bytes + line);
+OCTAVO_INLINE void prefetch(const std::byte* from, int64_t bytes) {
+  for (int64_t line = 0; line < bytes; line += 64) __builtin_prefetch(from + line);
 }
 
-// scores[pair][key] for `pairs` pairs from `pair` on and `tiles` key tiles from `tile` on, of those
-// in [first_tile, last_tile).
+// scores[pair][key] for `pairs` pairs from `pair` on and the `tiles` key tiles from `tile` on, of
+// which keys[t] is the content. Line by line, next[t] is asked for.
 template <class Element, int pairs, int tiles>
-inline void score_tiles(const AttentionSegment& segment, int pair, int32_t tile, int32_t first_tile,
-                        int32_t last_tile, float* scores) {
-  const Element* keys[tiles];
-  const Element* next[tiles];
-  for (int t = 0; t < tiles; ++t) {
-    keys[t] = static_cast<const Element*>(segment.keys[tile + t]);
-    next[t] = static_cast<const Element*>(
-        tile_after_keys(segment, tile + tiles + t, first_tile, last_tile));
-  }
+OCTAVO_LOOP void score_tiles(const AttentionSegment& segment, int pair, int32_t tile,
+                             const Element* const* keys, const std::byte* const* next,
+                             int64_t next_step, float* scores) {
+  // Copies, so that the loop need not look up where things are.
+  const float* queries[pairs];
+  for (int p = 0; p < pairs; ++p) queries[p] = segment.queries[pair + p];
   F32x16 sums[pairs][tiles];
   for (int p = 0; p < pairs; ++p) {
     for (int t = 0; t < tiles; ++t) sums[p][t] = zero();
@@ -85,10 +96,10 @@ inline void score_tiles(const AttentionSegment& segment, int pair, int32_t tile,
     F32x16 key[tiles];
     for (int t = 0; t < tiles; ++t) {
       key[t] = load_element(keys[t] + 16 * d);
-      __builtin_prefetch(next[t] + 16 * d);
+      __builtin_prefetch(next[t] + next_step * d);
     }
     for (int p = 0; p < pairs; ++p) {
-      const F32x16 query = broadcast(segment.queries[pair + p][d]);
+      const F32x16 query = broadcast(queries[p][d]);
       for (int t = 0; t < tiles; ++t) sums[p][t] = fma(query, key[t], sums[p][t]);
     }
   }
@@ -96,6 +107,38 @@ inline void score_tiles(const AttentionSegment& segment, int pair, int32_t tile,
   for (int p = 0; p < pairs; ++p) {
     float* row = scores + (pair + p) * kSegmentKeys + 16 * tile;
     for (int t = 0; t < tiles; ++t) store(row + 16 * t, mul(sums[p][t], scale));
+  }
+}
+
+// The scores of every run, each tile loaded once.
+template <class Tiles>
+inline void score_runs(const AttentionSegment& segment, Tiles& tiles, float* scores) {
+  const int64_t next_step = Tiles::bytes(segment.head_dim) / segment.head_dim;
+  size_t index = 0;  // of the tile among those of all runs
+  for (const TileRun* run = segment.runs; run < segment.runs + segment.run_count; ++run) {
+    const int32_t last_tile = run->first_tile + run->tiles;
+    for (int32_t tile = run->first_tile; tile < last_tile;) {
+      const int loaded = last_tile - tile < 2 ? 1 : 2;
+      const typename Tiles::Element* keys[2] = {};
+      const std::byte* next[2] = {};
+      for (int t = 0; t < loaded; ++t, ++index) {
+        keys[t] = tiles.keys(tile_at(segment, index), segment.head_dim, t);
+        next[t] = tile_at(segment, index + loaded);
+      }
+      for_pairs(*run, [&](auto count, int pair) {
+        constexpr int pairs = decltype(count)::value;
+        if (loaded == 2 && kKeyTilesAtOnce<pairs> == 2) {
+          score_tiles<typename Tiles::Element, pairs, 2>(segment, pair, tile, keys, next, next_step,
+                                                         scores);
+          return;
+        }
+        for (int t = 0; t < loaded; ++t) {
+          score_tiles<typename Tiles::Element, pairs, 1>(segment, pair, tile + t, keys + t,
+                                                         next + t, next_step, scores);
+        }
+      });
+      tile += loaded;
+    }
   }
 }
 
@@ -162,13 +205,12 @@ inline void add_last_values(const Element* values, int64_t value_stride, int cou
 
 // Adds keys [from, to) of one tile, all of which the `pairs` pairs from `pair` on see.
 template <class Element, int pairs>
-inline void add_value_tile(const AttentionSegment& segment, int pair, int32_t tile, int32_t from,
-                           int32_t to, const float* scores, const AttentionState& out) {
+OCTAVO_LOOP void add_value_tile(const Element* values, int32_t head_dim, int pair, int32_t tile,
+                                int32_t from, int32_t to, const float* scores,
+                                const AttentionState& out) {
   constexpr int vectors = kVectorsAtOnce<pairs>;
-  const auto* values = static_cast<const Element*>(segment.values[tile]);
   const float* weights = scores + pair * kSegmentKeys + 16 * tile;
   float* sums = out.values + pair * out.stride;
-  const int32_t head_dim = segment.head_dim;
   int32_t d = 0;
   for (; d + 16 * vectors <= head_dim; d += 16 * vectors) {
     add_value_vectors<Element, pairs, vectors>(values + d, head_dim, weights, from, to, sums + d,
@@ -185,88 +227,69 @@ inline void add_value_tile(const AttentionSegment& segment, int pair, int32_t ti
   }
 }
 
-// All of the segment for `pairs` pairs from `pair` on.
+// Adds the keys of one tile that each of the `pairs` pairs from `pair` on sees.
 template <class Element, int pairs>
-inline void attend_pairs(const AttentionSegment& segment, int pair, float* scores,
-                         const AttentionState& out) {
-  int32_t first = kSegmentKeys;  // the keys that any of the pairs sees
-  int32_t last = 0;
-  for (int p = pair; p < pair + pairs; ++p) {
-    if (segment.first[p] >= segment.last[p]) continue;
-    if (segment.first[p] < first) first = segment.first[p];
-    if (segment.last[p] > last) last = segment.last[p];
+OCTAVO_INLINE void add_seen_values(const AttentionSegment& segment, const Element* values, int pair,
+                                   int32_t tile, const float* scores, const AttentionState& out) {
+  int32_t from[pairs];
+  int32_t to[pairs];
+  bool together = true;
+  for (int p = 0; p < pairs; ++p) {
+    from[p] = clamp_to_tile(segment.first[pair + p], tile);
+    to[p] = clamp_to_tile(segment.last[pair + p], tile);
+    together = together && from[p] == from[0] && to[p] == to[0];
   }
-  constexpr int step = kKeyTilesAtOnce<pairs>;
-  const int32_t first_tile = first / 16;
-  const int32_t last_tile = (last + 15) / 16;
-  int32_t tile = first_tile;
-  for (; tile + step <= last_tile; tile += step) {
-    score_tiles<Element, pairs, step>(segment, pair, tile, first_tile, last_tile, scores);
+  if (together) {
+    add_value_tile<Element, pairs>(values, segment.head_dim, pair, tile, from[0], to[0], scores,
+                                   out);
+    return;
   }
-  for (; tile < last_tile; ++tile) {
-    score_tiles<Element, pairs, 1>(segment, pair, tile, first_tile, last_tile, scores);
+  // The edge of what rows see runs through this tile.
+  for (int p = 0; p < pairs; ++p) {
+    add_value_tile<Element, 1>(values, segment.head_dim, pair + p, tile, from[p], to[p], scores,
+                               out);
   }
+}
 
-  for (int p = pair; p < pair + pairs; ++p) {
+// Every run's values, each tile loaded once. The runs that a pair is in come in order of tiles.
+template <class Tiles>
+inline void add_runs(const AttentionSegment& segment, Tiles& tiles, const float* scores,
+                     const AttentionState& out) {
+  const int64_t tile_bytes = Tiles::bytes(segment.head_dim);
+  size_t index = 0;
+  for (const TileRun* run = segment.runs; run < segment.runs + segment.run_count; ++run) {
+    for (int32_t tile = run->first_tile; tile < run->first_tile + run->tiles; ++tile, ++index) {
+      const size_t value = segment.tile_count + index;
+      prefetch(tile_at(segment, value + 2), tile_bytes);
+      const typename Tiles::Element* values =
+          tiles.values(tile_at(segment, value), segment.head_dim);
+      for_pairs(*run, [&](auto count, int pair) {
+        constexpr int pairs = decltype(count)::value;
+        add_seen_values<typename Tiles::Element, pairs>(segment, values, pair, tile, scores, out);
+      });
+    }
+  }
+}
+
+template <class Tiles>
+inline void attend(const AttentionSegment& segment, const AttentionState& out) {
+  alignas(64) float scores[kAttentionPairs * kSegmentKeys];
+  Tiles tiles;
+  score_runs(segment, tiles, scores);
+  for (int p = 0; p < segment.pairs; ++p) {
     out.max[p] = -__builtin_inff();
     out.sum[p] = 0.0f;
     if (segment.first[p] >= segment.last[p]) continue;
     weigh_scores(segment, p, scores + p * kSegmentKeys, out.max + p, out.sum + p);
     for (int64_t d = 0; d < out.stride; d += 16) store(out.values + p * out.stride + d, zero());
   }
-
-  for (tile = first_tile; tile < last_tile; ++tile) {
-    if (pair == 0 && tile + 2 < last_tile) {
-      prefetch_values<Element>(segment.values[tile + 2], segment.head_dim);
-    }
-    int32_t from[pairs];
-    int32_t to[pairs];
-    bool together = true;
-    for (int p = 0; p < pairs; ++p) {
-      from[p] = clamp_to_tile(segment.first[pair + p], tile);
-      to[p] = clamp_to_tile(segment.last[pair + p], tile);
-      together = together && from[p] == from[0] && to[p] == to[0];
-    }
-    if (together) {
-      add_value_tile<Element, pairs>(segment, pair, tile, from[0], to[0], scores, out);
-      continue;
-    }
-    // The edge of what rows see runs through this tile.
-    for (int p = 0; p < pairs; ++p) {
-      add_value_tile<Element, 1>(segment, pair + p, tile, from[p], to[p], scores, out);
-    }
-  }
-}
-
-template <class Element>
-inline void attend(const AttentionSegment& segment, const AttentionState& out) {
-  alignas(64) float scores[kAttentionPairs * kSegmentKeys];
-  int pair = 0;
-  for (; pair + kPairsAtOnce <= segment.pairs; pair += kPairsAtOnce) {
-    attend_pairs<Element, kPairsAtOnce>(segment, pair, scores, out);
-  }
-  switch (segment.pairs - pair) {
-    case 3:
-      attend_pairs<Element, 3>(segment, pair, scores, out);
-      break;
-    case 2:
-      attend_pairs<Element, 2>(segment, pair, scores, out);
-      break;
-    case 1:
-      attend_pairs<Element, 1>(segment, pair, scores, out);
-      break;
-    default:
-      break;
-  }
+  add_runs(segment, tiles, scores, out);
 }
 
 // The state of every pair after this segment alone.
 inline void attend_segment(const AttentionSegment& segment, const AttentionState& out) {
-  if (segment.half) {
-    attend<uint16_t>(segment, out);
-  } else {
-    attend<float>(segment, out);
-  }
+  with_tiles(segment.type,
+             [&](auto kind) { attend<typename decltype(kind)::Tiles>(segment, out); });
 }
 
 // Adds the state of the next segment to that of the segments before it.

@@ -120,6 +120,7 @@ void CpuBackend::begin_step(const Batch& batch) {
   check_batch(batch);
   scratch_.reset();
   rope_cache_.begin_step();
+  attention_plans_.begin_step();
   step_tokens_.clear();
   for (const int32_t token : batch.tokens) {
     if (token >= 0) {
@@ -209,7 +210,8 @@ void CpuBackend::rope_and_store(Tensor q, Tensor k, Tensor v, int32_t layer, con
 
 void CpuBackend::attention(Tensor out, Tensor q, int32_t layer, const AttentionParams& params,
                            const Batch& batch, const KvStore& store) {
-  run_attention({out, q, layer, params, batch, own(store)}, kernels_, pool_, scratch_);
+  run_attention({out, q, layer, params, batch, own(store)}, attention_plans_, kernels_, pool_,
+                scratch_);
 }
 
 Tensor CpuBackend::output_rows(Tensor x, const Batch& batch) {

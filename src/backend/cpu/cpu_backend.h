@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/cpu/attention_plan.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/rope.h"
 #include "backend/cpu/scratch.h"
@@ -67,6 +68,7 @@ class CpuBackend final : public Backend {
   const Kernels& kernels_;
   ScratchArena scratch_;
   RopeCache rope_cache_;
+  AttentionPlans attention_plans_;
   std::vector<int32_t> step_tokens_;  // the batch's tokens, ~r replaced by what r sampled
   std::vector<int32_t> sampled_;      // what the step's rows sampled, for the next step
   std::vector<SamplerScratch> sampler_scratch_;  // one per thread

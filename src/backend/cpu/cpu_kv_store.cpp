@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "backend/backend.h"
+#include "backend/cpu/kernel_args.h"
 #include "base/check.h"
 #include "base/error.h"
 
@@ -19,9 +20,6 @@ constexpr int32_t kMaxLayers = 4096;
 constexpr int32_t kMaxKvHeads = 4096;
 
 Result<void> check_shape(const KvShape& shape, int64_t block_count) {
-  if (shape.type != DType::f16 && shape.type != DType::f32) {
-    return unsupported("KV cache: type {} is not one of F16, F32", info(shape.type).name);
-  }
   if (shape.block_size < kKeyTile || shape.block_size % kKeyTile != 0 ||
       kAttentionSegment % shape.block_size != 0) {
     return unsupported("KV cache: block size {} is not one of 16, 32, 64, 128, 256",
@@ -31,6 +29,7 @@ Result<void> check_shape(const KvShape& shape, int64_t block_count) {
     return unsupported("KV cache: head dimension {} is not between 1 and {}", shape.head_dim,
                        kMaxHeadDim);
   }
+  OCTAVO_TRY(check_kv_type(shape));
   if (shape.kv_heads < 1 || shape.kv_heads > kMaxKvHeads) {
     return unsupported("KV cache: {} KV heads, not between 1 and {}", shape.kv_heads, kMaxKvHeads);
   }
@@ -95,8 +94,9 @@ CpuKvStore::CpuKvStore(const KvShape& shape, int64_t block_count, std::byte* mem
                        size_t memory_bytes)
     : shape_(shape),
       block_count_(block_count),
-      element_bytes_(static_cast<int64_t>(info(shape.type).block_bytes)),
-      head_bytes_(2 * shape.block_size * shape.head_dim * element_bytes_),
+      row_bytes_(
+          static_cast<int64_t>(octavo::row_bytes(shape.type, static_cast<size_t>(shape.head_dim)))),
+      head_bytes_(2 * shape.block_size * row_bytes_),
       block_bytes_(shape.block_bytes()),
       memory_(memory),
       memory_bytes_(memory_bytes) {}

@@ -1,14 +1,15 @@
 // The KV cache of the CPU backend: one reserved range of addresses, memory taken page by page as
 // blocks are first written.
 //
-// Layout, block-major (elements of KvShape::type):
+// Layout, block-major:
 //
 //   block:    layer 0 of the group | layer 1 | ...
 //   layer:    kv head 0 | kv head 1 | ...
-//   kv head:  K [block_size / 16][head_dim][16] | V [block_size][head_dim]
+//   kv head:  K in tiles of 16 tokens [block_size / 16] | V the same
 //
-// K is transposed in tiles of 16 tokens, so that the scores of 16 keys are 16 lanes. A block never
-// spans the edge of an attention segment (block_size divides kAttentionSegment).
+// What a tile holds, kv_tiles.h says for each type. K is transposed in it, so that the scores of 16
+// keys are 16 lanes. A block never spans the edge of an attention segment (block_size divides
+// kAttentionSegment).
 //
 // Thread safety: the addresses never change; who writes which slot is the caller's affair.
 #pragma once
@@ -25,8 +26,6 @@ namespace octavo::cpu {
 
 // Tokens of a key tile: the lanes of a vector.
 inline constexpr int32_t kKeyTile = 16;
-// The longest head that the attention kernels have room for.
-inline constexpr int32_t kMaxHeadDim = 512;
 
 class CpuKvStore final : public KvStore {
  public:
@@ -51,14 +50,18 @@ class CpuKvStore final : public KvStore {
   std::byte* head(int64_t block_id, int32_t layer_index, int32_t kv_head) const;
   int64_t head_bytes() const { return head_bytes_; }
   int64_t value_offset() const { return head_bytes_ / 2; }
-  int64_t element_bytes() const { return element_bytes_; }
+  // K, or V, of one token and of kKeyTile tokens in a kv head of a layer.
+  int64_t row_bytes() const { return row_bytes_; }
+  int64_t tile_bytes() const { return kKeyTile * row_bytes_; }
+  // From a block to the next.
+  int64_t block_bytes() const { return block_bytes_; }
 
  private:
   CpuKvStore(const KvShape& shape, int64_t block_count, std::byte* memory, size_t memory_bytes);
 
   KvShape shape_;
   int64_t block_count_;
-  int64_t element_bytes_;
+  int64_t row_bytes_;
   int64_t head_bytes_;
   int64_t block_bytes_;
   std::byte* memory_;

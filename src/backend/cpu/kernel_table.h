@@ -6,6 +6,7 @@
 #include "backend/cpu/attention_kernels.h"
 #include "backend/cpu/elementwise_kernels.h"
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/kv_tiles.h"
 #include "backend/cpu/linear_kernels.h"
 #include "backend/cpu/norm_kernels.h"
 #include "backend/cpu/quantize_kernels.h"

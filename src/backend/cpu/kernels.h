@@ -36,6 +36,7 @@ struct Kernels {
   // rope_kernels.h
   void (*rotate_row)(float* row, int32_t heads, int32_t head_dim, const float* cosines,
                      const float* sines, int32_t pairs, bool interleaved);
+  // kv_tiles.h
   void (*store_row)(const StoredRow& row);
 };
 

@@ -6,14 +6,18 @@
 
 namespace octavo::cpu::OCTAVO_ISA {
 
-OCTAVO_INLINE void quantize_chunk(const float* x, ActivationChunk& out) {
-  const F32x16 first = load(x);
-  const F32x16 second = load(x + 16);
-  // NaN compares false and so counts as infinity.
+// The greatest absolute value. NaN compares false and so counts as infinity.
+OCTAVO_INLINE float greatest_size(F32x16 first, F32x16 second) {
   const F32x16 infinity = broadcast(__builtin_inff());
   const F32x16 first_size = select_less(abs(first), infinity, abs(first), infinity);
   const F32x16 second_size = select_less(abs(second), infinity, abs(second), infinity);
-  const float greatest = reduce_max(max(first_size, second_size));
+  return reduce_max(max(first_size, second_size));
+}
+
+OCTAVO_INLINE void quantize_chunk(const float* x, ActivationChunk& out) {
+  const F32x16 first = load(x);
+  const F32x16 second = load(x + 16);
+  const float greatest = greatest_size(first, second);
   // Below this, 127 / greatest could overflow.
   const bool usable = greatest >= 0x1p-100f && greatest < __builtin_inff();
   const float scale = usable ? greatest / 127.0f : (greatest < 1.0f ? 0.0f : greatest);

@@ -40,7 +40,6 @@ void rotate_and_store(const StoreCall& call, const RopeAngles& angles, const Ker
   const CpuKvStore::LayerPlace place = call.store.place(call.layer);
   const GroupTables& tables = call.batch.groups[static_cast<size_t>(place.group)];
   const auto heads = static_cast<int32_t>(call.q.columns / shape.head_dim);
-  const int64_t element_bytes = call.store.element_bytes();
   OCTAVO_CHECK(call.q.columns == int64_t{heads} * shape.head_dim);
   OCTAVO_CHECK(call.k.columns == int64_t{shape.kv_heads} * shape.head_dim &&
                call.v.columns == call.k.columns);
@@ -58,19 +57,18 @@ void rotate_and_store(const StoreCall& call, const RopeAngles& angles, const Ker
 
       const int32_t slot = tables.slots[static_cast<size_t>(row)];
       OCTAVO_CHECK(slot >= 0, "row {} has slot {}", row, slot);
-      const int64_t offset = slot % shape.block_size;
+      const int32_t offset = slot % shape.block_size;
       std::byte* head = call.store.head(slot / shape.block_size, place.index, 0);
       StoredRow stored;
       stored.key = call.k.row(row);
       stored.value = call.v.row(row);
-      stored.key_slot = head + (offset / kKeyTile * kKeyTile * shape.head_dim + offset % kKeyTile) *
-                                   element_bytes;
-      stored.value_slot =
-          head + call.store.value_offset() + offset * shape.head_dim * element_bytes;
+      stored.key_tile = head + offset / kKeyTile * call.store.tile_bytes();
+      stored.lane = offset % kKeyTile;
+      stored.value_row = head + call.store.value_offset() + offset * call.store.row_bytes();
       stored.head_bytes = call.store.head_bytes();
       stored.kv_heads = shape.kv_heads;
       stored.head_dim = shape.head_dim;
-      stored.half = shape.type == DType::f16;
+      stored.type = shape.type;
       kernels.store_row(stored);
     }
   };
