@@ -42,6 +42,19 @@ int64_t KvCache::peak_blocks(int64_t length, int64_t q_len) const {
   return blocks;
 }
 
+int64_t KvCache::peak_blocks_of_forks(int64_t length, int64_t shared, int64_t sequences) const {
+  // With chunks of one token, which is what a dry pool leaves.
+  const int64_t common = shared / block_size();
+  const int64_t own = blocks_for(length, block_size()) - common;
+  int64_t blocks = 0;
+  for (const GroupSpec& group : config_.groups) {
+    const int64_t windowed = (group.window + 1 + block_size() - 2) / block_size() + 1;
+    const int64_t all = common + sequences * own;
+    blocks += group.window == 0 ? all : std::min(all, sequences * windowed);
+  }
+  return blocks;
+}
+
 PrefixMatch KvCache::match(std::span<const TokenId> tokens, std::string_view extra_key) {
   PrefixMatch best;
   if (!config_.prefix_cache || tokens.empty()) return best;
@@ -122,6 +135,26 @@ int32_t KvCache::blocks_to_take(const SequenceBlocks& blocks, int32_t first, int
     for (int32_t i = begin; i < std::min(end, present); ++i) {
       if (pool_.owners(table.blocks[static_cast<size_t>(i)]) > 1) ++needed;
     }
+  }
+  return needed;
+}
+
+int32_t KvCache::blocks_to_take(std::span<const SequenceBlocks* const> sequences,
+                                int32_t position) const {
+  const auto i = static_cast<size_t>(position / block_size());
+  std::vector<BlockId> written;
+  int32_t needed = 0;
+  for (const SequenceBlocks* blocks : sequences) {
+    needed += blocks_to_take(*blocks, position, 1);
+    for (const BlockTable& table : blocks->tables) {
+      if (i < table.blocks.size()) written.push_back(table.blocks[i]);
+    }
+  }
+  std::ranges::sort(written);
+  for (auto block = written.begin(); block != written.end();) {
+    const auto end = std::upper_bound(block, written.end(), *block);
+    if (end - block > 1 && end - block == pool_.owners(*block)) --needed;
+    block = end;
   }
   return needed;
 }

@@ -54,6 +54,9 @@ class KvCache {
   // of `q_len` tokens.
   int64_t peak_blocks(int64_t length, int64_t q_len) const;
 
+  // The same for `sequences` that forked from one of `shared` tokens and grew to `length` each.
+  int64_t peak_blocks_of_forks(int64_t length, int64_t shared, int64_t sequences) const;
+
   // The longest usable prefix, which ends at most one token before the tokens' end: every block in
   // global groups, the last window's blocks in windowed ones. O(blocks matched).
   PrefixMatch match(std::span<const TokenId> tokens, std::string_view extra_key);
@@ -62,6 +65,9 @@ class KvCache {
 
   // How many blocks make_writable() would take.
   int32_t blocks_to_take(const SequenceBlocks& blocks, int32_t first, int32_t count) const;
+  // The same for one and the same position of several sequences, made writable in turn: the last
+  // owner of a block that they share keeps it.
+  int32_t blocks_to_take(std::span<const SequenceBlocks* const> sequences, int32_t position) const;
   // Makes the positions [first, first + count) writable by this sequence alone: takes missing
   // blocks, copies shared ones. At least blocks_to_take() blocks must be available.
   void make_writable(SequenceBlocks& blocks, int32_t first, int32_t count,

@@ -47,12 +47,21 @@ struct Plan {
   bool empty() const { return items.empty(); }
 };
 
+// One way on from a beam.
+struct Branch {
+  TokenId token = 0;
+  int32_t beam = 0;  // what Sequence::beam() says of it from now on: the caller's own name for it
+};
+
 // What a step gave one element of `samples`.
 struct SampleResult {
   // 0 to q_len new tokens of the sequence. With 0 the sequence is not over unless `finished`: its
   // last token is computed and sampled again.
   std::span<const TokenId> accepted;
   bool finished = false;  // a stop string or an end token was met; nothing more is computed
+  // Of a beam (RequestSpec::beam_width), instead of the two above: it goes on as one sequence per
+  // token, itself with the first and forks with the others; without any it is over.
+  std::span<const Branch> branches = {};
 };
 
 }  // namespace octavo

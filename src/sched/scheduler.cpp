@@ -33,13 +33,32 @@ Result<void> Scheduler::check(const RequestSpec& spec) const {
     return invalid_input("{} prompt tokens and {} new tokens exceed the context length of {}",
                          prompt, spec.max_new_tokens, limits_.context_length);
   }
+  if (spec.beam_width < 0 || spec.beam_width > max_beam_width()) {
+    return invalid_input("{} beams were asked for, up to {} can run", spec.beam_width,
+                         max_beam_width());
+  }
+  if (spec.beam_width > 0 && spec.outputs != 1) {
+    return invalid_input("{} outputs of a beam search were asked for, it has 1", spec.outputs);
+  }
   // The last token is drawn and never computed.
-  const int64_t blocks = kv_.peak_blocks(prompt + spec.max_new_tokens - 1, 1);
+  const int64_t length = prompt + spec.max_new_tokens - 1;
+  if (spec.beam_width > 1) {
+    const int64_t blocks = kv_.peak_blocks_of_forks(length, prompt, spec.beam_width);
+    if (blocks <= kv_.config().max_blocks) return {};
+    return invalid_input(
+        "{} prompt tokens and {} new tokens of {} beams need {} KV blocks, the pool has {}", prompt,
+        spec.max_new_tokens, spec.beam_width, blocks, kv_.config().max_blocks);
+  }
+  const int64_t blocks = kv_.peak_blocks(length, 1);
   if (blocks > kv_.config().max_blocks) {
     return invalid_input("{} prompt tokens and {} new tokens need {} KV blocks, the pool has {}",
                          prompt, spec.max_new_tokens, blocks, kv_.config().max_blocks);
   }
   return {};
+}
+
+int32_t Scheduler::max_beam_width() const {
+  return std::min(limits_.max_beam_width, limits_.max_running_sequences);
 }
 
 Result<RequestId> Scheduler::submit(RequestSpec spec) {
@@ -55,6 +74,11 @@ Result<RequestId> Scheduler::submit(RequestSpec spec) {
   s.unforked_ = spec.outputs - 1;
   s.tokens_ = std::move(spec.prompt);
   s.extra_key_ = std::make_shared<const std::string>(std::move(spec.extra_key));
+  if (spec.beam_width > 0) {
+    s.gang_ = &gangs_[s.request_];
+    s.gang_->width = spec.beam_width;
+    s.gang_->members = {&s};
+  }
   ++queued_requests_;
   enqueue(s);
   return s.request_;
@@ -95,11 +119,14 @@ void Scheduler::finish(Sequence& s) {
       running_.erase(std::ranges::lower_bound(running_, s.rank(), {}, &Sequence::rank));
       leave_running(s);
       break;
+    case Sequence::State::gathering:
+      break;
     case Sequence::State::over:
       OCTAVO_CHECK(false, "sequence {} finishes twice", s.id_);
   }
   if (!s.was_admitted_) --queued_requests_;
   s.state_ = Sequence::State::over;
+  if (s.gang_ != nullptr) leave_gang(s);
   const auto request = requests_.find(s.request_);
   std::erase(request->second, s.id_);
   if (request->second.empty()) requests_.erase(request);
@@ -115,8 +142,24 @@ void Scheduler::enqueue(Sequence& s) {
 void Scheduler::leave_running(Sequence& s) {
   kv_.release(s.blocks_);
   promised_blocks_ -= std::exchange(s.promised_blocks_, 0);
-  reserved_sequences_ -= 1 + s.unforked_;
+  if (s.gang_ == nullptr) reserved_sequences_ -= places(s);
   s.computed_ = 0;
+}
+
+// Another sequence with the tokens and blocks of this one.
+Sequence& Scheduler::fork_off(const Sequence& parent, int32_t output_index) {
+  Sequence& s = create(parent.request_);
+  s.output_index_ = output_index;
+  s.priority_ = parent.priority_;
+  s.prompt_length_ = parent.prompt_length_;
+  s.max_new_tokens_ = parent.max_new_tokens_;
+  s.state_ = Sequence::State::running;
+  s.was_admitted_ = true;
+  s.tokens_ = parent.tokens_;
+  s.extra_key_ = parent.extra_key_;
+  s.computed_ = parent.computed_;
+  kv_.fork(parent.blocks_, s.blocks_);
+  return s;
 }
 
 // ---- plan
@@ -157,19 +200,24 @@ void Scheduler::plan_running(Plan& plan) {
   // The list shrinks from its end when a sequence is preempted.
   for (size_t i = 0; i < running_.size() && budget_left_ > 0; ++i) {
     Sequence& s = *running_[i];
-    const int32_t remaining = s.remaining();
-    if (remaining == 0) continue;
-    int32_t allowed = budget_left_;
-    if (remaining == 1) {
-      --next_tokens_left_;
-    } else {
-      // Chunks of prompts leave room for everybody's next token; only the first in the order of
-      // service always gets on.
-      allowed = std::max(budget_left_ - next_tokens_left_, i == 0 ? 1 : 0);
+    if (s.gang_ != nullptr) {
+      if (s.gang_->members.front() == &s) plan_gang(plan, *s.gang_, i == 0);
+      continue;
     }
-    const int32_t count = secure_blocks(s, std::min(remaining, allowed));
-    if (count > 0) add_item(plan, s, count);
+    const int32_t remaining = s.remaining();
+    if (remaining == 1) --next_tokens_left_;
+    serve(plan, s, remaining, i == 0);
   }
+}
+
+// Computes up to `wanted` tokens of a running sequence, as far as budget and blocks go.
+void Scheduler::serve(Plan& plan, Sequence& s, int32_t wanted, bool first) {
+  // Chunks of prompts leave room for everybody's next token; only the first in the order of service
+  // always gets on.
+  const int32_t room =
+      wanted == 1 ? budget_left_ : std::max(budget_left_ - next_tokens_left_, first ? 1 : 0);
+  const int32_t secured = secure_blocks(s, std::min({wanted, room, budget_left_}));
+  if (secured > 0) add_item(plan, s, secured);
 }
 
 // How many of the next `count` tokens of a running sequence get blocks, preempting others for them.
@@ -183,7 +231,7 @@ int32_t Scheduler::secure_blocks(Sequence& s, int32_t count) {
   dry_ = true;
   // Blocks held by a step in flight come free at its commit: enough of them, and waiting is better
   // than preempting more.
-  while (needed > kv_.available() + kv_.counts().held && running_.back() != &s) preempt_last();
+  while (needed > kv_.available() + kv_.counts().held && may_preempt_for(s)) preempt_last();
   return affordable(s, count);
 }
 
@@ -201,8 +249,17 @@ int32_t Scheduler::affordable(const Sequence& s, int32_t count) const {
   return low;
 }
 
+// A sequence preempts those after it in the order of service; of a gang, the step in flight decides
+// first who its members are.
+bool Scheduler::may_preempt_for(const Sequence& s) const {
+  const Sequence& last = *running_.back();
+  if (last.gang_ == nullptr) return &last != &s;
+  return last.gang_ != s.gang_ && !last.gang_->awaits_choice();
+}
+
 void Scheduler::preempt_last() {
   Sequence& s = *running_.back();
+  if (s.gang_ != nullptr) return preempt_gang(*s.gang_);
   running_.pop_back();
   if (s.remaining() == 1) --next_tokens_left_;
   leave_running(s);
@@ -236,6 +293,7 @@ void Scheduler::add_item(Plan& plan, Sequence& s, int32_t count) {
     add_sample(plan, s);
     if (s.unforked_ > 0) fork_outputs(plan, s);
   }
+  if (s.gang_ != nullptr && s.computed_ == s.gang_->gathers_at) gather(*s.gang_);
   item.sample_count = static_cast<int32_t>(plan.samples.size()) - item.first_sample;
   plan.items.push_back(item);
 }
@@ -251,17 +309,7 @@ void Scheduler::add_sample(Plan& plan, Sequence& s) {
 void Scheduler::fork_outputs(Plan& plan, Sequence& leader) {
   const int32_t others = std::exchange(leader.unforked_, 0);
   for (int32_t i = 1; i <= others; ++i) {
-    Sequence& s = create(leader.request_);
-    s.output_index_ = i;
-    s.priority_ = leader.priority_;
-    s.prompt_length_ = leader.prompt_length_;
-    s.max_new_tokens_ = leader.max_new_tokens_;
-    s.state_ = Sequence::State::running;
-    s.was_admitted_ = true;
-    s.tokens_ = leader.tokens_;
-    s.extra_key_ = leader.extra_key_;
-    s.computed_ = leader.computed_;
-    kv_.fork(leader.blocks_, s.blocks_);
+    Sequence& s = fork_off(leader, i);
     joining_.push_back(&s);
     add_sample(plan, s);
   }
@@ -272,16 +320,22 @@ void Scheduler::admit_waiting(Plan& plan) {
     Sequence& s = *waiting_.begin()->sequence;
     // One that was preempted a moment ago may still get a token from the step in flight.
     if (s.uncommitted_samples_ > 0) return;
-    if (reserved_sequences_ + 1 + s.unforked_ > limits_.max_running_sequences) return;
-    const PrefixMatch match = kv_.match(s.tokens_, s.extra_key());
+    if (reserved_sequences_ + places(s) > limits_.max_running_sequences) return;
+    const auto goal = static_cast<size_t>(s.goal());
+    const PrefixMatch match = kv_.match(std::span(s.tokens_).first(goal), s.extra_key());
     if (!has_room(s, match)) return;
     admit(plan, s, match);
   }
 }
 
+// How many sequences can come of one that waits.
+int32_t Scheduler::places(const Sequence& s) const {
+  return s.gang_ != nullptr ? s.gang_->width : 1 + s.unforked_;
+}
+
 // The blocks that a sequence will take until its prompt is computed.
 int64_t Scheduler::prompt_blocks(const Sequence& s, const PrefixMatch& match) const {
-  const auto length = static_cast<int64_t>(s.tokens_.size());
+  const int64_t length = s.goal();
   const int64_t peak = kv_.peak_blocks(length, std::min<int64_t>(length, budget_left_));
   return std::max<int64_t>(0, peak - match.physical_blocks);
 }
@@ -290,8 +344,14 @@ int64_t Scheduler::prompt_blocks(const Sequence& s, const PrefixMatch& match) co
 // each of them to grow into: admitting more would only lead to preemption.
 bool Scheduler::has_room(const Sequence& s, const PrefixMatch& match) const {
   if (reserved_sequences_ == 0) return true;  // all there is, is its own: submit() saw that it fits
-  const int64_t grown =
-      int64_t{reserved_sequences_ + s.unforked_} * static_cast<int64_t>(kv_.config().groups.size());
+  int64_t growing = int64_t{reserved_sequences_} + places(s) - 1;
+  if (s.gang_ != nullptr && s.gang_->gathers()) {
+    // The members' own blocks after what they have in common.
+    const auto own = std::ssize(s.tokens_) / kv_.config().block_size -
+                     s.gang_->gathers_at / kv_.config().block_size;
+    growing += own * std::ssize(s.gang_->members);
+  }
+  const int64_t grown = growing * std::ssize(kv_.config().groups);
   return prompt_blocks(s, match) + match.idle_blocks + promised_blocks_ + grown <= kv_.available();
 }
 
@@ -302,12 +362,13 @@ void Scheduler::admit(Plan& plan, Sequence& s, const PrefixMatch& match) {
   s.state_ = Sequence::State::running;
   s.promised_blocks_ = static_cast<int32_t>(prompt_blocks(s, match));
   promised_blocks_ += s.promised_blocks_;
-  reserved_sequences_ += 1 + s.unforked_;
+  reserved_sequences_ += places(s);
+  if (s.gang_ != nullptr) s.gang_->running = true;
   joining_.push_back(&s);
 
   kv_.adopt(s.blocks_, match);
   s.computed_ = match.blocks * kv_.config().block_size;
-  counters_.prefix_query_tokens += static_cast<int64_t>(s.tokens_.size());
+  counters_.prefix_query_tokens += s.goal();
   counters_.prefix_hit_tokens += s.computed_;
   const int32_t wanted = std::min(s.remaining(), budget_left_);
   const int32_t count = affordable(s, wanted);
@@ -340,6 +401,7 @@ void Scheduler::commit(const Plan& plan, std::span<const SampleResult> results) 
 void Scheduler::accept(Sequence& s, const PlanItem& item, const SampleResult& result,
                        uint64_t step) {
   if (!s.wants_results_of(step)) return;
+  if (s.gang_ != nullptr) return branch(s, result.branches);
   OCTAVO_CHECK(std::ssize(result.accepted) <= item.q_len, "{} tokens accepted from {} rows",
                result.accepted.size(), item.q_len);
   OCTAVO_CHECK(s.generated_length() + std::ssize(result.accepted) <= s.max_new_tokens_);

@@ -17,6 +17,9 @@
 // follow in the step that completes it, and when the first is cancelled the next goes on where it
 // stopped.
 //
+// The beams of a search are a gang: what is said of a sequence here holds for all of them as one
+// (gang.h).
+//
 // plan() may be called while one earlier plan is uncommitted ("running ahead"). Plans are committed
 // in the order in which they were made.
 //
@@ -36,6 +39,7 @@
 
 #include "kv/kv_cache.h"
 #include "octavo/result.h"
+#include "sched/gang.h"
 #include "sched/plan.h"
 #include "sched/sequence.h"
 
@@ -46,14 +50,18 @@ struct SchedulerLimits {
   int32_t max_running_sequences = 256;  // also the most outputs of one request
   int32_t max_queued_requests = 1024;   // submitted and not yet admitted
   int32_t max_extra_key_bytes = 1024;
+  int32_t max_beam_width = 16;
 };
 
 struct RequestSpec {
   std::vector<TokenId> prompt;  // at least one token
   int32_t max_new_tokens = 0;   // at least one, for each output
   int32_t outputs = 1;          // n sequences from one prompt
-  int32_t priority = 0;         // lower numbers are served first
-  std::string extra_key;        // requests share prefixes only when these are equal
+  // > 0: the sequence is the first beam of a search, whose samples may branch (plan.h) into no more
+  // live sequences than this; `outputs` is 1. No step may have a smaller token budget.
+  int32_t beam_width = 0;
+  int32_t priority = 0;   // lower numbers are served first
+  std::string extra_key;  // requests share prefixes only when these are equal
 };
 
 struct SchedulerCounters {
@@ -115,21 +123,26 @@ class Scheduler {
     }
   };
 
+  int32_t max_beam_width() const;
   Sequence& create(RequestId request);
   void destroy_if_unused(Sequence& s);
   void finish(Sequence& s);
   void enqueue(Sequence& s);
   void leave_running(Sequence& s);
+  Sequence& fork_off(const Sequence& parent, int32_t output_index);
 
   // Parts of plan().
   void plan_running(Plan& plan);
+  void serve(Plan& plan, Sequence& s, int32_t wanted, bool first);
   int32_t secure_blocks(Sequence& s, int32_t count);
   int32_t affordable(const Sequence& s, int32_t count) const;
+  bool may_preempt_for(const Sequence& s) const;
   void preempt_last();
   void add_item(Plan& plan, Sequence& s, int32_t count);
   void add_sample(Plan& plan, Sequence& s);
   void fork_outputs(Plan& plan, Sequence& leader);
   void admit_waiting(Plan& plan);
+  int32_t places(const Sequence& s) const;
   int64_t prompt_blocks(const Sequence& s, const PrefixMatch& match) const;
   bool has_room(const Sequence& s, const PrefixMatch& match) const;
   void admit(Plan& plan, Sequence& s, const PrefixMatch& match);
@@ -137,7 +150,16 @@ class Scheduler {
   // Part of commit().
   void accept(Sequence& s, const PlanItem& item, const SampleResult& result, uint64_t step);
 
+  // Of gangs.
+  void plan_gang(Plan& plan, const Gang& gang, bool first);
+  bool secure_last_tokens(const Gang& gang);
+  void preempt_gang(Gang& gang);
+  void gather(Gang& gang);
+  void branch(Sequence& s, std::span<const Branch> branches);
+  void leave_gang(Sequence& s);
+
   std::optional<std::string> check_sequence(const Sequence& s) const;
+  std::optional<std::string> check_gang(const Gang& gang) const;
 
   SchedulerLimits limits_;
   KvCache kv_;
@@ -149,6 +171,7 @@ class Scheduler {
   std::vector<std::unique_ptr<Sequence>> sequences_;  // by SequenceId
   std::vector<SequenceId> unused_ids_;
   std::unordered_map<RequestId, std::vector<SequenceId>> requests_;  // their live sequences
+  std::unordered_map<RequestId, Gang> gangs_;
   std::set<RankedSequence> waiting_;
   std::vector<Sequence*> running_;  // in order of service
   std::vector<Sequence*> joining_;  // admitted or forked by the plan being made

@@ -20,6 +20,11 @@ std::optional<std::string> Scheduler::check_sequence(const Sequence& s) const {
         return fmt::format("sequence {} waits outside the queue", s.id_);
       }
       break;
+    case State::gathering:
+      if (s.gang_ == nullptr || !s.gang_->gathers() || s.gang_->members.front() == &s) {
+        return fmt::format("sequence {} waits for nobody", s.id_);
+      }
+      break;
     case State::running: {
       if (!std::ranges::binary_search(running_, s.rank(), {}, &Sequence::rank)) {
         return fmt::format("sequence {} runs outside the list", s.id_);
@@ -38,6 +43,27 @@ std::optional<std::string> Scheduler::check_sequence(const Sequence& s) const {
     case State::over:
       if (s.in_flight_ == 0) return fmt::format("sequence {} is kept for nothing", s.id_);
       break;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> Scheduler::check_gang(const Gang& gang) const {
+  if (gang.members.empty() || std::ssize(gang.members) > gang.width) {
+    return fmt::format("{} beams live of {}", gang.members.size(), gang.width);
+  }
+  if (!std::ranges::is_sorted(gang.members, {}, &Sequence::rank)) return "beams are out of order";
+  const Sequence& first = *gang.members.front();
+  const auto served = static_cast<size_t>(std::ranges::count(
+      gang.members, Sequence::State::running, [](const Sequence* s) { return s->state_; }));
+  if (served != (!gang.running ? 0 : gang.gathers() ? 1 : gang.members.size())) {
+    return fmt::format("{} of the beams of request {} run", served, first.request_);
+  }
+  for (const Sequence* s : gang.members) {
+    if (s->gang_ != &gang || s->request_ != first.request_) return "a beam is of another gang";
+    if (s->tokens_.size() != first.tokens_.size() ||
+        s->uncommitted_samples_ != first.uncommitted_samples_) {
+      return fmt::format("the beams of request {} are not in step", first.request_);
+    }
   }
   return std::nullopt;
 }
@@ -62,10 +88,14 @@ std::optional<std::string> Scheduler::check_integrity() const {
     promised += s.promised_blocks_;
     if (s.state_ == State::running) {
       ++running;
-      reserved += 1 + s.unforked_;
+      if (s.gang_ == nullptr) reserved += places(s);
     }
     if (s.state_ == State::waiting) ++in_queue;
     if (s.state_ != State::over && !s.was_admitted_) ++queued;
+  }
+  for (const auto& entry : gangs_) {
+    if (auto breach = check_gang(entry.second)) return breach;
+    if (entry.second.running) reserved += entry.second.width;
   }
   if (unused != unused_ids_.size() || running != running_.size() || in_queue != waiting_.size() ||
       promised != promised_blocks_ || reserved != reserved_sequences_ ||

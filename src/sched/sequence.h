@@ -19,12 +19,16 @@
 namespace octavo {
 
 using RequestId = uint64_t;
+struct Gang;
 
 class Sequence {
  public:
   SequenceId id() const { return id_; }
   RequestId request() const { return request_; }
-  int32_t output_index() const { return output_index_; }  // 0 .. outputs - 1
+  // 0 .. outputs - 1; of beams, 0 .. width - 1: one that died leaves its index to another.
+  int32_t output_index() const { return output_index_; }
+
+  int32_t beam() const { return beam_; }  // the Branch's that it began or went on with; first 0
 
   // The prompt and what was generated and committed; the index is the position.
   std::span<const TokenId> tokens() const { return tokens_; }
@@ -41,6 +45,8 @@ class Sequence {
   // Finished or cancelled, and kept only because a plan that is not committed names it. Its samples
   // are to be thrown away.
   bool over() const { return state_ == State::over; }
+  // Drawn from by a step that is not committed.
+  bool awaits_result() const { return uncommitted_samples_ > 0; }
   // False for samples that commit() will ignore: the sequence is over, or it was truncated after
   // the step was planned.
   bool wants_results_of(uint64_t step) const { return !over() && step >= wanted_from_step_; }
@@ -48,7 +54,8 @@ class Sequence {
  private:
   friend class Scheduler;
   enum class State : uint8_t {
-    waiting,  // in the queue, owns no blocks
+    waiting,    // in the queue, owns no blocks
+    gathering,  // owns no blocks: the first of its gang, which waits or runs, will share its own
     running,
     over,
   };
@@ -59,19 +66,23 @@ class Sequence {
   int32_t expected_length() const {
     return static_cast<int32_t>(tokens_.size()) + uncommitted_samples_;
   }
+  // How far it could be computed now.
+  int32_t goal() const;
   // Tokens that could be computed next; 0 when the next token is not to be drawn any more.
   int32_t remaining() const {
     const bool complete = expected_length() - prompt_length_ >= max_new_tokens_;
-    return complete ? 0 : expected_length() - computed_;
+    return complete ? 0 : goal() - computed_;
   }
 
   SequenceId id_ = -1;
   RequestId request_ = 0;  // also the order of arrival
   int32_t output_index_ = 0;
+  int32_t beam_ = 0;
   int32_t priority_ = 0;
   int32_t prompt_length_ = 0;
   int32_t max_new_tokens_ = 0;
   int32_t unforked_ = 0;  // outputs 1 .. n - 1 that are still to be forked off this sequence
+  Gang* gang_ = nullptr;  // of a beam that is not over
   State state_ = State::waiting;
   bool was_admitted_ = false;
   std::vector<TokenId> tokens_;

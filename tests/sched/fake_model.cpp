@@ -58,6 +58,67 @@ std::vector<TokenId> reference_tokens(std::span<const GroupSpec> groups,
   return tokens;
 }
 
+uint64_t hash_of(std::span<const uint64_t> values) {
+  uint64_t hash = 0;
+  for (const uint64_t value : values) hash = mix(hash ^ value);
+  return hash;
+}
+
+std::vector<std::vector<Branch>> choose_beams(std::span<const uint64_t> seen, int32_t width,
+                                              const Sampling& sampling) {
+  std::vector<std::vector<Branch>> branches(seen.size());
+  uint64_t hash = mix(hash_of(seen) ^ sampling.seed);
+  if (sampling.end_every > 0 && hash % static_cast<uint64_t>(sampling.end_every) == 0) {
+    return branches;
+  }
+  hash = mix(hash);
+  const auto live = static_cast<int32_t>(1 + hash % static_cast<uint64_t>(width));
+  for (int32_t beam = 0; beam < live; ++beam) {
+    hash = mix(hash);
+    const auto parent = static_cast<size_t>(hash % seen.size());
+    const auto token =
+        static_cast<TokenId>(mix(hash ^ seen[parent]) % static_cast<uint64_t>(sampling.vocabulary));
+    branches[parent].push_back({token, beam});
+  }
+  return branches;
+}
+
+std::vector<uint64_t> reference_beams(std::span<const GroupSpec> groups, const RequestSpec& spec,
+                                      const Sampling& sampling) {
+  std::vector<uint64_t> trace;
+  std::vector<std::vector<TokenId>> beams = {spec.prompt};
+  while (!beams.empty() && std::ssize(trace) < spec.max_new_tokens) {
+    std::vector<uint64_t> seen;
+    for (const std::vector<TokenId>& tokens : beams) {
+      // Everything again, in a memory of its own in which every group keeps all positions.
+      FakeModel model({groups.begin(), groups.end()}, static_cast<int32_t>(tokens.size()),
+                      static_cast<int32_t>(groups.size()));
+      std::vector<std::vector<BlockId>> tables;
+      for (BlockId group = 0; group < std::ssize(groups); ++group) tables.push_back({group});
+      uint64_t last = 0;
+      for (size_t p = 0; p < tokens.size(); ++p) {
+        last = model.compute(tables, static_cast<int32_t>(p), tokens[p], key_hash(spec.extra_key));
+      }
+      seen.push_back(last);
+    }
+    trace.push_back(hash_of(seen));
+    const auto branches = choose_beams(seen, spec.beam_width, sampling);
+    std::vector<std::vector<TokenId>> next(static_cast<size_t>(spec.beam_width));
+    size_t live = 0;
+    for (size_t parent = 0; parent < branches.size(); ++parent) {
+      for (const Branch& branch : branches[parent]) {
+        std::vector<TokenId>& tokens = next[static_cast<size_t>(branch.beam)];
+        tokens = beams[parent];
+        tokens.push_back(branch.token);
+        ++live;
+      }
+    }
+    next.resize(live);
+    beams = std::move(next);
+  }
+  return trace;
+}
+
 FakeModel::FakeModel(std::vector<GroupSpec> groups, int32_t block_size, int32_t max_blocks)
     : groups_(std::move(groups)),
       block_size_(block_size),

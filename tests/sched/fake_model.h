@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kv/group.h"
+#include "sched/scheduler.h"
 
 namespace octavo::sim {
 
@@ -44,6 +45,16 @@ std::vector<TokenId> reference_tokens(std::span<const GroupSpec> groups,
                                       std::span<const TokenId> prompt, std::string_view extra_key,
                                       const Sampling& sampling, int32_t output_index,
                                       int32_t max_new_tokens);
+
+// The choice of a made-up beam search from what the logits of each live beam depend on, in the
+// order of their numbers: the branches of each. How many live on and from which is a hash, too; the
+// new beams are numbered from 0.
+std::vector<std::vector<Branch>> choose_beams(std::span<const uint64_t> seen, int32_t width,
+                                              const Sampling& sampling);
+// One number per choice of such a search that runs alone: a hash of what it saw.
+std::vector<uint64_t> reference_beams(std::span<const GroupSpec> groups, const RequestSpec& spec,
+                                      const Sampling& sampling);
+uint64_t hash_of(std::span<const uint64_t> values);
 
 class FakeModel {
  public:

@@ -94,6 +94,7 @@ WorldConfig draw_config(Random& random) {
   world.limits.max_running_sequences = random.between(1, 16);
   world.limits.max_queued_requests = random.between(1, 40);
   world.token_budget = random.pick<int32_t>({1, 3, 7, 16, 64, 256});
+  world.limits.max_beam_width = std::min(6, world.token_budget);
   world.runs_ahead = random.chance(50);
   world.keeps_end = random.chance(50);
   world.cancel_percent = random.pick<int32_t>({0, 2, 10});
@@ -107,6 +108,8 @@ struct Job {
   RequestSpec spec;
   Sampling sampling;
   std::vector<std::vector<TokenId>> outputs;
+  size_t live_beams = 1;
+  std::vector<uint64_t> choices;  // of a beam search
   int32_t unfinished = 0;
   bool cancelled = false;
 };
@@ -121,7 +124,9 @@ struct CapturedItem {
 struct SampledRow {
   RequestId request = 0;
   int32_t output = 0;
+  int32_t beam = 0;
   Sampling sampling;
+  uint64_t seen = 0;  // what the logits depend on
 };
 struct CapturedStep {
   const Plan* plan = nullptr;
@@ -181,6 +186,7 @@ class World {
     job.spec.prompt.insert(job.spec.prompt.end(), tail.begin(), tail.end());
     job.spec.max_new_tokens = random_.between(1, config_.limits.context_length / 2);
     job.spec.outputs = random_.chance(25) ? random_.between(2, 6) : 1;
+    if (job.spec.outputs == 1 && random_.chance(20)) job.spec.beam_width = random_.between(1, 6);
     job.spec.priority = random_.chance(20) ? random_.between(-1, 1) : 0;
     job.spec.extra_key = random_.pick<std::string>({"", "", "", "a", "another tenant's salt"});
     job.sampling = {.seed = random_.next(),
@@ -268,7 +274,8 @@ class World {
     }
     for (const SequenceId id : plan.samples) {
       const Sequence& s = scheduler_.sequence(id);
-      step.sampled.push_back({s.request(), s.output_index(), jobs_.at(s.request()).sampling});
+      step.sampled.push_back(
+          {s.request(), s.output_index(), s.beam(), jobs_.at(s.request()).sampling});
     }
     if (total != plan.token_count || total > config_.token_budget) fail("the budget is exceeded");
     flying_.push_back(std::move(step));
@@ -337,7 +344,8 @@ class World {
                               captured.tokens[static_cast<size_t>(i)], captured.key);
       }
       for (int32_t i = 0; i < item.sample_count; ++i) {
-        const SampledRow& row = step.sampled[samples.size()];
+        SampledRow& row = step.sampled[samples.size()];
+        row.seen = seen;
         samples.push_back(
             sample(seen, row.sampling, row.output, item.first_position + item.q_len - 1));
       }
@@ -351,10 +359,17 @@ class World {
   void commit(const CapturedStep& step, const std::vector<TokenId>& samples) {
     std::vector<SampleResult> results(samples.size());
     std::vector<RequestId> closed;
+    std::map<RequestId, std::vector<size_t>> beam_rows;
     for (size_t row = 0; row < samples.size(); ++row) {
       const Sequence& s = scheduler_.sequence(step.plan->samples[row]);
       if (!s.wants_results_of(step.plan->step)) {
         ++report_.voided;
+        continue;
+      }
+      const RequestId request = step.sampled[row].request;
+      Job& job = jobs_.at(request);
+      if (job.spec.beam_width > 0) {
+        beam_rows[request].push_back(row);
         continue;
       }
       if (random_.chance(config_.reject_percent)) {
@@ -362,8 +377,6 @@ class World {
         rewound_.insert({step.sampled[row].request, step.sampled[row].output});
         continue;
       }
-      const RequestId request = step.sampled[row].request;
-      Job& job = jobs_.at(request);
       std::vector<TokenId>& tokens = job.outputs[static_cast<size_t>(step.sampled[row].output)];
       const bool end = is_end(samples[row], job.sampling);
       results[row].finished = end;
@@ -372,14 +385,53 @@ class World {
       if (!end && std::ssize(tokens) < job.spec.max_new_tokens) continue;
       if (--job.unfinished == 0) closed.push_back(request);
     }
+    std::deque<std::vector<Branch>> branches;
+    for (auto& [request, rows] : beam_rows) {
+      if (choose(step, request, rows, branches, results)) closed.push_back(request);
+    }
     scheduler_.commit(*step.plan, results);
     for (const RequestId id : closed) close(id);
+  }
+
+  // The choice of a beam search, of which all beams must be here; true when it is over.
+  bool choose(const CapturedStep& step, RequestId request, std::vector<size_t>& rows,
+              std::deque<std::vector<Branch>>& branches, std::vector<SampleResult>& results) {
+    Job& job = jobs_.at(request);
+    std::ranges::sort(rows, {}, [&step](size_t row) { return step.sampled[row].beam; });
+    std::vector<uint64_t> seen;
+    for (const size_t row : rows) {
+      if (step.sampled[row].beam != std::ssize(seen)) fail("a beam is missing from its step");
+      seen.push_back(step.sampled[row].seen);
+    }
+    if (rows.size() != job.live_beams) {
+      fail(fmt::format("{} of {} beams of request {} are in a step", rows.size(), job.live_beams,
+                       request));
+    }
+    job.choices.push_back(hash_of(seen));
+    if (rows.size() > 1) ++report_.beam_choices;
+    job.live_beams = 0;
+    auto chosen = choose_beams(seen, job.spec.beam_width, job.sampling);
+    for (size_t i = 0; i < rows.size(); ++i) {
+      branches.push_back(std::move(chosen[i]));
+      results[rows[i]].branches = branches.back();
+      job.live_beams += branches.back().size();
+    }
+    return job.live_beams == 0 || std::ssize(job.choices) == job.spec.max_new_tokens;
+  }
+
+  void check_beams(const Job& job, RequestId id) {
+    std::vector<uint64_t> expected = reference_beams(config_.kv.groups, job.spec, job.sampling);
+    if (job.cancelled) expected.resize(std::min(expected.size(), job.choices.size()));
+    if (job.choices != expected) {
+      fail(fmt::format("request {}: its beams differ from those of the request alone", id));
+    }
   }
 
   // Compares the outputs with those of the request alone; of a cancelled one, what came of them.
   void close(RequestId id) {
     const Job& job = jobs_.at(id);
-    for (int32_t output = 0; output < job.spec.outputs; ++output) {
+    if (job.spec.beam_width > 0) check_beams(job, id);
+    for (int32_t output = 0; output < job.spec.outputs && job.spec.beam_width == 0; ++output) {
       std::vector<TokenId> expected =
           reference_tokens(config_.kv.groups, job.spec.prompt, job.spec.extra_key, job.sampling,
                            output, job.spec.max_new_tokens);

@@ -31,6 +31,7 @@ struct SimulationReport {
   int64_t truncations = 0;  // samples that were rejected
   int64_t voided = 0;       // samples of steps that ran ahead in vain
   int64_t extents_released = 0;
+  int64_t beam_choices = 0;  // of beam searches, with several beams
   SchedulerCounters counters;
 };
 

@@ -14,6 +14,7 @@ TEST(SchedulerSimulator, EveryOutputEqualsTheRequestAlone) {
   EXPECT_GT(report.truncations, 100);
   EXPECT_GT(report.voided, 100);
   EXPECT_GT(report.extents_released, 100);
+  EXPECT_GT(report.beam_choices, 1000);
   EXPECT_GT(report.counters.preemptions, 100);
   EXPECT_GT(report.counters.evictions, 100);
   EXPECT_GT(report.counters.copies, 100);
