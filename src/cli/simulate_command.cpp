@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
@@ -174,7 +175,8 @@ Result<simulate::Report> compare(Comparison comparison, const simulate::Setting&
 
 Result<void> write_svg(const std::string& path, const simulate::Report& report) {
   std::ofstream file(path, std::ios::binary);
-  file << simulate::draw_svg(report.title, report.subtitle, report.charts);
+  const std::array<std::string, 2> lines = {report.workload, report.machine};
+  file << simulate::draw_svg(report.title, lines, report.charts);
   file.close();
   if (!file) return io_error("{}: cannot be written", path);
   return {};
@@ -182,15 +184,15 @@ Result<void> write_svg(const std::string& path, const simulate::Report& report) 
 
 void print_report(const simulate::Report& report, const Options& options, double seconds) {
   if (options.json) {
-    const nlohmann::ordered_json json = {{"title", report.title},
-                                         {"setting", report.subtitle},
-                                         {"rows", simulate::to_json(report.table)},
-                                         {"notes", report.notes},
-                                         {"sequence_steps", report.sequence_steps}};
+    const nlohmann::ordered_json json = {
+        {"title", report.title},     {"workload", report.workload},
+        {"machine", report.machine}, {"rows", simulate::to_json(report.table)},
+        {"notes", report.notes},     {"sequence_steps", report.sequence_steps}};
     fmt::print("{}\n", json.dump());
     return;
   }
-  fmt::print("{}\n{}\n\n{}\n", report.title, report.subtitle, simulate::format_table(report.table));
+  fmt::print("{}\n{}\n{}\n\n{}\n", report.title, report.workload, report.machine,
+             simulate::format_table(report.table));
   for (const std::string& note : report.notes) fmt::print("- {}", wrapped(note, 2));
   const auto steps = static_cast<double>(report.sequence_steps);
   fmt::print("\n{} sequence-steps in {:.2f} s, {:.1f} million a second\n",

@@ -16,7 +16,8 @@ constexpr double kWidth = 760;
 constexpr double kMargin = 24;
 constexpr double kLabelWidth = 118;  // of the names beside bars
 constexpr double kValueWidth = 56;   // room for a number behind the longest bar
-constexpr double kHeadHeight = 66;
+constexpr double kTitleHeight = 34;
+constexpr double kTextHeight = 18;
 constexpr double kBarHeight = 16;
 constexpr double kPlotHeight = 200;
 
@@ -84,6 +85,15 @@ double round_up(double value) {
 
 class Drawing {
  public:
+  Drawing(std::string_view title, std::span<const std::string> lines) {
+    text(kMargin, y_, "title", "start", title);
+    for (const std::string& line : lines) {
+      y_ += kTextHeight;
+      text(kMargin, y_ + 2, "quiet", "start", line);
+    }
+    y_ += 16;
+  }
+
   void add(const Chart& chart) {
     for (const Series& series : chart.series) {
       OCTAVO_CHECK(series.values.size() == chart.labels.size());
@@ -92,14 +102,14 @@ class Drawing {
     y_ += 30;
     legend(chart);
     if (chart.kind == Chart::Kind::lines) {
-      lines(chart);
+      plot(chart);
     } else {
       bars(chart);
     }
     y_ += 26;
   }
 
-  std::string finish(std::string_view title, std::string_view subtitle) const {
+  std::string finish(std::string_view title) const {
     std::string out = fmt::format(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0:g} {1:g}\" width=\"{0:g}\" "
         "height=\"{1:g}\" role=\"img\">\n<title>{2}</title>\n",
@@ -107,10 +117,6 @@ class Drawing {
     out += kStyle;
     out +=
         fmt::format("<rect class=\"back\" width=\"{:g}\" height=\"{:g}\" rx=\"8\"/>\n", kWidth, y_);
-    out += fmt::format("<text class=\"title\" x=\"{:g}\" y=\"32\">{}</text>\n", kMargin,
-                       escaped(title));
-    out += fmt::format("<text class=\"quiet\" x=\"{:g}\" y=\"52\">{}</text>\n", kMargin,
-                       escaped(subtitle));
     return out + body_ + "</svg>\n";
   }
 
@@ -180,7 +186,7 @@ class Drawing {
     }
   }
 
-  void lines(const Chart& chart) {
+  void plot(const Chart& chart) {
     const double largest = chart.maximum > 0 ? chart.maximum : round_up(largest_value(chart));
     const double left = kMargin + 56;
     const double right = kWidth - kMargin - 20;
@@ -203,9 +209,7 @@ class Drawing {
                                ? std::pow(10, low + t)
                                : chart.minimum + (largest - chart.minimum) * t / kSteps;
       axis(left, y_of(value), right, y_of(value));
-      const bool is_whole = chart.logarithmic || value == std::floor(value);
-      text(left - 8, y_of(value) + 4, "quiet", "end",
-           fmt::format("{:.{}f}{}", value, is_whole ? 0 : chart.decimals, chart.unit));
+      text(left - 8, y_of(value) + 4, "quiet", "end", fmt::format("{:g}{}", value, chart.unit));
     }
     for (size_t i = 0; i < chart.labels.size(); ++i) {
       text(x_of(i), bottom + 18, "quiet", "middle", chart.labels[i]);
@@ -226,16 +230,16 @@ class Drawing {
   }
 
   std::string body_;
-  double y_ = kHeadHeight;
+  double y_ = kTitleHeight;
 };
 
 }  // namespace
 
-std::string draw_svg(std::string_view title, std::string_view subtitle,
+std::string draw_svg(std::string_view title, std::span<const std::string> lines,
                      std::span<const Chart> charts) {
-  Drawing drawing;
+  Drawing drawing(title, lines);
   for (const Chart& chart : charts) drawing.add(chart);
-  return drawing.finish(title, subtitle);
+  return drawing.finish(title);
 }
 
 }  // namespace octavo::simulate

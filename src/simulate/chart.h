@@ -34,8 +34,8 @@ struct Chart {
   bool logarithmic = false;  // lines only: values above 0 on a logarithmic scale
 };
 
-// One under the other, below a title and a line that says what they show.
-std::string draw_svg(std::string_view title, std::string_view subtitle,
+// One under the other, below a title and lines that say what they show.
+std::string draw_svg(std::string_view title, std::span<const std::string> lines,
                      std::span<const Chart> charts);
 
 }  // namespace octavo::simulate

@@ -27,28 +27,30 @@ constexpr const char* kPaper =
     "paper: arXiv 2309.06180, OPT-13B, 12 GB for K and V, a context of 2048, at a fixed rate of "
     "requests.";
 
-std::string subtitle_of(const Setting& setting) {
-  const Machine& machine = setting.machine;
+std::string describe(const Workload& workload) {
   double prompt = 0;
   double output = 0;
-  for (const Request& request : setting.workload.requests) {
+  for (const Request& request : workload.requests) {
     prompt += request.prompt_length;
     output += request.output_length;
   }
-  const auto count = static_cast<double>(setting.workload.requests.size());
-  return fmt::format(
-      "{}: {} requests of {} + {} tokens on average; {:g} GiB hold {} tokens of {:g} KiB",
-      setting.workload.name, grouped(count, 0), grouped(prompt / count, 1),
-      grouped(output / count, 1), static_cast<double>(machine.memory_bytes) / (1 << 30),
-      grouped(static_cast<double>(machine.slots()), 0),
-      static_cast<double>(machine.token_bytes()) / 1024);
+  const auto count = static_cast<double>(workload.requests.size());
+  return fmt::format("{}: {} requests, {} + {} tokens on average", workload.name, grouped(count, 0),
+                     grouped(prompt / count, 1), grouped(output / count, 1));
+}
+
+std::string describe(const Machine& machine) {
+  return fmt::format("{:g} GiB for K and V hold {} tokens of {:g} KiB; context {}",
+                     static_cast<double>(machine.memory_bytes) / (1 << 30),
+                     grouped(static_cast<double>(machine.slots()), 0),
+                     static_cast<double>(machine.token_bytes()) / 1024,
+                     grouped(machine.context_length, 0));
 }
 
 Report begin_report(const Setting& setting, std::string title) {
-  Report report;
-  report.title = std::move(title);
-  report.subtitle = subtitle_of(setting);
-  return report;
+  return {.title = std::move(title),
+          .workload = describe(setting.workload),
+          .machine = describe(setting.machine)};
 }
 
 Cell percent(double share) {

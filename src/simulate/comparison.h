@@ -26,7 +26,8 @@ struct Setting {
 
 struct Report {
   std::string title;
-  std::string subtitle;  // the requests and the machine
+  std::string workload;  // the requests, in a line
+  std::string machine;   // the memory, in a line
   Table table;
   std::vector<Chart> charts;
   std::vector<std::string> notes;  // what the numbers are; a sentence or more each

@@ -237,7 +237,7 @@ TEST_F(ProgramTest, Simulates) {
           run("simulate " + trace + " --memory 8MiB --json --compare " + what + " --arrivals " +
               when + " --model '" OCTAVO_TEST_DATA "/golden/gemma3.gguf'");
       EXPECT_EQ(json.code, 0) << json.err;
-      EXPECT_EQ(Json::parse(json.out)["setting"].get<std::string>().find("t.csv: 2 requests"), 0u);
+      EXPECT_EQ(Json::parse(json.out)["workload"].get<std::string>().find("t.csv: 2 requests"), 0u);
     }
   }
   const std::string named =

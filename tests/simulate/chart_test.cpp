@@ -67,7 +67,8 @@ TEST(Chart, TheCheckFindsFaults) {
 }
 
 TEST(Chart, IsWellFormed) {
-  const std::string svg = draw_svg("T & <U>\x01", "s \xFF 'x' > y", all_kinds());
+  const std::string svg =
+      draw_svg("T & <U>\x01", std::vector<std::string>{"s \xFF 'x' > y"}, all_kinds());
   EXPECT_EQ(fault_of(svg), "");
   EXPECT_TRUE(svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\" "));
   EXPECT_NE(svg.find("Use &amp; &lt;waste&gt;"), std::string::npos);
@@ -78,7 +79,7 @@ TEST(Chart, IsWellFormed) {
 TEST(Chart, DrawsBarsAsLongAsTheirValues) {
   const std::vector<Chart> chart = {
       {.title = "c", .labels = {"a", "b"}, .series = {{"s", {50, 100}}}, .maximum = 100}};
-  const std::string svg = draw_svg("t", "", chart);
+  const std::string svg = draw_svg("t", {}, chart);
   const std::regex bar("class=\"f0\"[^>]* width=\"([0-9.]+)\"");
   std::vector<double> widths;
   for (std::sregex_iterator i(svg.begin(), svg.end(), bar); i != std::sregex_iterator(); ++i) {
@@ -95,7 +96,7 @@ TEST(Chart, OfZerosIsDrawn) {
     chart.maximum = 0;
     for (Series& series : chart.series) series.values = {0, 0};
   }
-  const std::string svg = draw_svg("t", "", charts);
+  const std::string svg = draw_svg("t", {}, charts);
   EXPECT_EQ(fault_of(svg), "");
   EXPECT_EQ(svg.find("nan"), std::string::npos);
   EXPECT_EQ(svg.find("inf"), std::string::npos);

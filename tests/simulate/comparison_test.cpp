@@ -29,8 +29,8 @@ TEST(Comparison, OfPoliciesHasARowForEach) {
   EXPECT_EQ(column_of(report, "policy"), R"("longest" "power of two" "true length" "blocks" )");
   EXPECT_EQ(column_of(report, "paper_tokens_percent"), "20.4 26.8 38.2 96.3 ");
   EXPECT_EQ(report.charts.size(), 3u);
-  EXPECT_TRUE(report.subtitle.starts_with("sharegpt: 100 requests of ")) << report.subtitle;
-  EXPECT_TRUE(report.subtitle.ends_with("4 GiB hold 5,242 tokens of 800 KiB")) << report.subtitle;
+  EXPECT_TRUE(report.workload.starts_with("sharegpt: 100 requests, ")) << report.workload;
+  EXPECT_EQ(report.machine, "4 GiB for K and V hold 5,242 tokens of 800 KiB; context 2,048");
   EXPECT_GT(report.sequence_steps, 4 * 100);
 }
 
@@ -95,8 +95,7 @@ TEST(Comparison, RepeatsItself) {
   const Report one = compare_policies(setting_of(kShareGpt));
   const Report two = compare_policies(setting_of(kShareGpt));
   EXPECT_EQ(format_table(one.table), format_table(two.table));
-  EXPECT_EQ(draw_svg(one.title, one.subtitle, one.charts),
-            draw_svg(two.title, two.subtitle, two.charts));
+  EXPECT_EQ(draw_svg(one.title, {}, one.charts), draw_svg(two.title, {}, two.charts));
 }
 
 TEST(Comparison, SaysWhatWasRefused) {
