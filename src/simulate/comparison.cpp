@@ -68,7 +68,8 @@ double or_none(double published_value) {
 }
 
 Paging paging_of(const Setting& setting) {
-  return {.block_size = setting.block_size, .prefix_cache = setting.prefix_cache};
+  return {
+      .block_size = setting.block_size, .prefix_cache = setting.prefix_cache, .seed = setting.seed};
 }
 
 void note_refused(Report& report, int64_t refused, const std::string& who) {
@@ -253,35 +254,48 @@ Report compare_sharing(const Setting& setting) {
   Report report = begin_report(setting, "Blocks saved by sharing");
   report.table.columns = {{"kind", "requests"},
                           {"saved_percent", "saved %"},
-                          {"paper_saved_percent", "paper: saved %"},
+                          {"paper_saved_percent", "paper %"},
                           {"batch_requests", "batch"},
-                          {"output_tokens_per_s", "tokens/s"}};
+                          {"preemptions", "preempted"}};
   const bool is_sharegpt = setting.workload.name == kShareGpt.name;
   const bool is_published = is_sharegpt || setting.workload.name == kAlpaca.name;
-  const paper::Savings& parallel = is_sharegpt ? paper::kShareGptParallel : paper::kAlpacaParallel;
   Chart chart{.title = "Blocks saved, of those that would be taken without sharing",
               .series = {{"simulated", {}}, {"paper", {}}},
               .unit = "%",
               .decimals = 1};
-  constexpr std::array<int32_t, 3> kOutputs = {2, 4, 6};
-  for (size_t i = 0; i < kOutputs.size(); ++i) {
-    Paging paging = paging_of(setting);
-    paging.outputs = kOutputs[i];
+  const auto add = [&](const std::string& name, const Paging& paging, double published_percent) {
     const Measurement m = run_paged(setting.machine, setting.workload, paging);
-    const std::string name = fmt::format("{} samples", kOutputs[i]);
-    const double from_paper = is_published ? parallel[i] : paper::kMissing;
-    report.table.rows.push_back({name, percent(m.saved_by_sharing), published(from_paper, 1),
-                                 Number{m.batch_requests, 2}, Number{m.output_tokens_per_s, 0}});
+    if (!is_published) published_percent = paper::kMissing;
+    report.table.rows.push_back({name, percent(m.saved_by_sharing), published(published_percent, 1),
+                                 Number{m.batch_requests, 2},
+                                 Number{static_cast<double>(m.preemptions), 0}});
     chart.labels.push_back(name);
     chart.series[0].values.push_back(m.saved_by_sharing * 100);
-    chart.series[1].values.push_back(or_none(from_paper));
+    chart.series[1].values.push_back(or_none(published_percent));
     report.sequence_steps += m.sequence_steps;
+  };
+  constexpr std::array<int32_t, 3> kWidths = {2, 4, 6};
+  const paper::Savings& parallel = is_sharegpt ? paper::kShareGptParallel : paper::kAlpacaParallel;
+  const paper::Savings& beam = is_sharegpt ? paper::kShareGptBeam : paper::kAlpacaBeam;
+  for (size_t i = 0; i < kWidths.size(); ++i) {
+    Paging paging = paging_of(setting);
+    paging.outputs = kWidths[i];
+    add(fmt::format("{} samples", kWidths[i]), paging, parallel[i]);
+  }
+  for (size_t i = 0; i < kWidths.size(); ++i) {
+    Paging paging = paging_of(setting);
+    paging.beams = kWidths[i];
+    add(fmt::format("{} beams", kWidths[i]), paging, beam[i]);
   }
   if (!is_published) chart.series.pop_back();
   report.charts = {chart};
   report.notes = {
       "saved: one less the blocks taken as a share of those in all block tables together.",
-      "samples: outputs of one prompt, all as long as the request says.", kMeasured};
+      "samples: outputs of one prompt, all as long as the request says. beams: after each step "
+      "every "
+      "beam of the next one goes on from one of this step's, drawn with equal chances; those that "
+      "nobody goes on from are over.",
+      kMeasured};
   if (is_published) report.notes.emplace_back(kPaper);
   return report;
 }

@@ -21,7 +21,7 @@ struct Setting {
   Workload workload;
   int32_t block_size = 16;
   bool prefix_cache = true;
-  uint64_t seed = 0;  // of choices a simulated model makes
+  uint64_t seed = 0;  // of which beams survive
 };
 
 struct Report {
@@ -38,7 +38,7 @@ struct Report {
 Report compare_policies(const Setting& setting);
 // Blocks of 1 to 256 tokens.
 Report compare_block_sizes(const Setting& setting);
-// 2, 4 and 6 outputs of each request.
+// 2, 4 and 6 outputs of each request, and as many beams.
 Report compare_sharing(const Setting& setting);
 // How much of the prompts is found in the cache, for memories from a 32nd of the machine's to all
 // of it. invalid_input: the workload does not say which prompts begin alike.

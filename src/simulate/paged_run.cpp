@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
+#include <random>
 #include <span>
 #include <unordered_map>
 #include <utility>
@@ -60,6 +61,7 @@ class PagedRun {
   PagedRun(const Machine& machine, const Workload& workload, const Paging& paging)
       : machine_(machine),
         paging_(paging),
+        random_(paging.seed),
         arrivals_(workload),
         scheduler_(kv_config(machine, paging), {.context_length = machine.context_length,
                                                 .max_running_sequences = machine.max_sequences,
@@ -103,7 +105,8 @@ class PagedRun {
       arrivals_.take();
       const Result<RequestId> id = scheduler_.submit({.prompt = tokens_.make_prompt(*request),
                                                       .max_new_tokens = request->output_length,
-                                                      .outputs = paging_.outputs});
+                                                      .outputs = paging_.outputs,
+                                                      .beam_width = paging_.beams});
       if (id) {
         open_[*id] = {request->final_length(), paging_.outputs};
       } else {
@@ -122,7 +125,8 @@ class PagedRun {
     result_.sequence_steps += std::max(std::ssize(plan.items), std::ssize(plan.samples));
 
     Step step{.seconds = machine_.step_time.seconds(plan.token_count, kv_tokens),
-              .requests = static_cast<double>(scheduler_.running_sequences()) / paging_.outputs,
+              .requests = static_cast<double>(scheduler_.running_sequences()) /
+                          std::max(paging_.outputs, paging_.beams),
               .new_tokens = static_cast<int32_t>(plan.samples.size())};
     if (arrivals_.is_measured(result_.requests + result_.refused, scheduler_.queued_requests())) {
       measure_slots(step);
@@ -177,25 +181,65 @@ class PagedRun {
   }
 
   void commit(const Plan& plan) {
-    new_tokens_.resize(plan.samples.size());
-    results_.resize(plan.samples.size());
+    results_.assign(plan.samples.size(), SampleResult{});
+    if (paging_.beams > 0) {
+      draw_branches(plan);
+    } else {
+      draw_tokens();
+    }
     for (size_t i = 0; i < plan.samples.size(); ++i) {
-      new_tokens_[i] = tokens_.make();
-      results_[i] = {.accepted = {&new_tokens_[i], 1}};
       const Sequence& s = scheduler_.sequence(plan.samples[i]);
       // The last token is drawn when all positions before it are computed.
-      if (s.computed_length() == by_id_[static_cast<size_t>(s.id())].final_length) end(s);
+      const bool is_complete =
+          s.computed_length() == by_id_[static_cast<size_t>(s.id())].final_length;
+      const bool is_dead_beam = paging_.beams > 0 && results_[i].branches.empty();
+      if (is_complete || is_dead_beam) unfollow(s.id());
+      if (is_complete) complete_output(s.request());
     }
     scheduler_.commit(plan, results_);
   }
 
-  void end(const Sequence& s) {
-    const size_t position = by_id_[static_cast<size_t>(s.id())].position;
+  void draw_tokens() {
+    new_tokens_.resize(results_.size());
+    for (size_t i = 0; i < results_.size(); ++i) {
+      new_tokens_[i] = tokens_.make();
+      results_[i].accepted = {&new_tokens_[i], 1};
+    }
+  }
+
+  // The beams of a request are sampled in one step, one after the other.
+  void draw_branches(const Plan& plan) {
+    const auto width = static_cast<size_t>(paging_.beams);
+    branches_.resize(plan.samples.size() * width);
+    parents_.resize(width);
+    std::span<Branch> rest = branches_;
+    for (size_t begin = 0, end = 0; begin < plan.samples.size(); begin = end) {
+      const RequestId request = scheduler_.sequence(plan.samples[begin]).request();
+      while (end < plan.samples.size() &&
+             scheduler_.sequence(plan.samples[end]).request() == request) {
+        ++end;
+      }
+      for (size_t& parent : parents_) parent = begin + random_() % (end - begin);
+      for (size_t i = begin; i < end; ++i) {
+        const auto count = static_cast<size_t>(std::ranges::count(parents_, i));
+        for (Branch& branch : rest.first(count)) branch.token = tokens_.make();
+        results_[i].branches = rest.first(count);
+        rest = rest.subspan(count);
+      }
+    }
+  }
+
+  void unfollow(SequenceId id) {
+    const size_t position = by_id_[static_cast<size_t>(id)].position;
     followed_[position] = followed_.back();
     by_id_[static_cast<size_t>(followed_[position])].position = position;
-    by_id_[static_cast<size_t>(s.id())].position = kNowhere;
+    by_id_[static_cast<size_t>(id)].position = kNowhere;
     followed_.pop_back();
-    const auto open = open_.find(s.request());
+  }
+
+  void complete_output(RequestId request) {
+    const auto open = open_.find(request);
+    if (open == open_.end()) return;  // a search, of which another beam said so
     if (--open->second.outputs > 0) return;
     open_.erase(open);
     ++result_.requests;
@@ -212,6 +256,7 @@ class PagedRun {
 
   const Machine& machine_;
   Paging paging_;
+  std::mt19937_64 random_;  // draws which beams survive
   Arrivals arrivals_;
   TokenMaker tokens_;
   Scheduler scheduler_;
@@ -222,6 +267,8 @@ class PagedRun {
   std::vector<uint32_t> last_seen_;           // by BlockId: when it was counted as a last block
   uint32_t measured_steps_ = 0;
   std::vector<TokenId> new_tokens_;
+  std::vector<Branch> branches_;
+  std::vector<size_t> parents_;
   std::vector<SampleResult> results_;
   Meter meter_;
   Measurement result_;

@@ -150,6 +150,28 @@ TEST(PagedRun, CountsWhatOutputsShare) {
       run_paged(machine, equal_requests(200, 64, 17), {.prefix_cache = false}).saved_by_sharing, 0);
 }
 
+TEST(PagedRun, ServesBeams) {
+  const Workload workload = sharegpt(100);
+  Machine machine = opt_13b();
+  machine.memory_bytes = int64_t{4} << 30;
+  const Measurement one = run_paged(machine, workload, {.beams = 1});
+  const Measurement four = run_paged(machine, workload, {.beams = 4, .seed = 1});
+  const Measurement samples = run_paged(machine, workload, {.outputs = 4});
+  for (const Measurement& m : {one, four, samples}) {
+    EXPECT_EQ(m.requests + m.refused, 100);
+    EXPECT_NEAR(sum_of_shares(m), 1, 1e-9);
+  }
+  EXPECT_DOUBLE_EQ(one.saved_by_sharing, 0);
+  // Beams share what their common ancestor wrote, not the prompt alone; at most three in four.
+  EXPECT_GT(four.saved_by_sharing, samples.saved_by_sharing);
+  EXPECT_LT(four.saved_by_sharing, 0.75);
+  // Which of them survive is drawn from the seed.
+  EXPECT_EQ(run_paged(machine, workload, {.beams = 4, .seed = 1}).saved_by_sharing,
+            four.saved_by_sharing);
+  EXPECT_NE(run_paged(machine, workload, {.beams = 4, .seed = 2}).saved_by_sharing,
+            four.saved_by_sharing);
+}
+
 TEST(PagedRun, WaitsForRequestsToCome) {
   Workload workload = equal_requests(10, 4, 2);
   for (size_t i = 0; i < 10; ++i) workload.requests[i].arrival_s = 100 * static_cast<double>(i);
