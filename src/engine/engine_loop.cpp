@@ -100,7 +100,7 @@ void EngineLoop::step() {
     return active_.at(sequence.request()).submission.score_prompt;
   });
   model_.backend->begin_step(batch);
-  model_.backend->copy_blocks(*model_.kv_store, plan.copies);
+  model_.backend->copy_blocks(*model_.kv_store, plan.moves.copies);
   const Tensor logits = model_.model->forward(batch, *model_.kv_store);
   make_sample_rows(plan);
   sampled_.assign(rows_.size(), {});

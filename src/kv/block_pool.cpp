@@ -1,6 +1,5 @@
 #include "kv/block_pool.h"
 
-#include <tuple>
 #include <utility>
 
 #include "base/check.h"
@@ -12,7 +11,7 @@ BlockPool::BlockPool(int32_t max_blocks, int32_t extent_blocks)
   OCTAVO_CHECK(max_blocks >= 0 && extent_blocks >= 1, "{} blocks in extents of {}", max_blocks,
                extent_blocks);
   records_.resize(kHeads);
-  for (const int32_t head : {kFreeHead, kCachedHead}) {
+  for (int32_t head = 0; head < kHeads; ++head) {
     records_[static_cast<size_t>(head)].prev = head;
     records_[static_cast<size_t>(head)].next = head;
   }
@@ -86,12 +85,12 @@ BlockPool::Taken BlockPool::take() {
   if (counts_.free == 0 && !idle_extents_.empty()) commit_extent();
   const bool evict = counts_.free == 0;
   if (evict && counts_.cached == 0) return {};
-  const int32_t index = records_[static_cast<size_t>(evict ? kCachedHead : kFreeHead)].next;
-  unlink(index);
-  Record& r = records_[static_cast<size_t>(index)];
-  const BlockId block = index - kHeads;
+  const BlockId block = evict ? next_to_evict() : records_[kFreeHead].next - kHeads;
+  unlink(block + kHeads);
+  Record& r = record(block);
   if (evict) {
     --counts_.cached;
+    forget_retention(block);
   } else {
     --counts_.free;
     --free_in_extent_[static_cast<size_t>(block / extent_blocks_)];
@@ -150,8 +149,9 @@ void BlockPool::settle(BlockId block) {
   if (r.has_content) {
     r.state = State::cached;
     ++counts_.cached;
-    link_before(kCachedHead, block + kHeads);
+    link_before(list_of(r), block + kHeads);
   } else {
+    forget_retention(block);
     r.state = State::free;
     ++counts_.free;
     ++free_in_extent_[static_cast<size_t>(block / extent_blocks_)];
@@ -172,8 +172,56 @@ void BlockPool::set_content(BlockId block, bool has_content) {
   }
 }
 
-BlockId BlockPool::oldest_cached() const {
-  return counts_.cached == 0 ? kNoBlock : records_[kCachedHead].next - kHeads;
+BlockId BlockPool::next_to_evict() const {
+  for (int32_t head = kCachedHeads; head < kHeads; ++head) {
+    const int32_t first = records_[static_cast<size_t>(head)].next;
+    if (first != head) return first - kHeads;
+  }
+  return kNoBlock;
+}
+
+int32_t BlockPool::list_of(const Record& record) const {
+  return kCachedHeads + (record.priority == kNoPriority ? kDefaultCachePriority : record.priority);
+}
+
+void BlockPool::set_expiry(BlockId block, int64_t expires_ms) {
+  Record& r = record(block);
+  if (r.expires_ms != kNever) expiries_.erase({r.expires_ms, block});
+  r.expires_ms = expires_ms;
+  if (expires_ms != kNever) expiries_.insert({expires_ms, block});
+}
+
+void BlockPool::forget_retention(BlockId block) {
+  set_expiry(block, kNever);
+  record(block).priority = kNoPriority;
+}
+
+void BlockPool::retain(BlockId block, const Retention& retention) {
+  Record& r = record(block);
+  OCTAVO_CHECK(r.state == State::in_use, "block {} is retained by nobody who uses it", block);
+  const bool lasts = retention.ttl_ms == 0 || retention.priority <= kDefaultCachePriority;
+  const int64_t expires_ms = lasts ? kNever : now_ms_ + retention.ttl_ms;
+  if (retention.priority > r.priority) {
+    r.priority = static_cast<int8_t>(retention.priority);
+    set_expiry(block, expires_ms);
+  } else if (retention.priority == r.priority && expires_ms > r.expires_ms) {
+    set_expiry(block, expires_ms);
+  }
+}
+
+void BlockPool::set_time(int64_t now_ms) {
+  OCTAVO_CHECK(now_ms >= now_ms_, "time goes back from {} to {} ms", now_ms_, now_ms);
+  now_ms_ = now_ms;
+  while (!expiries_.empty() && expiries_.begin()->first <= now_ms) {
+    const BlockId block = expiries_.begin()->second;
+    Record& r = record(block);
+    set_expiry(block, kNever);
+    r.priority = kDefaultCachePriority;
+    if (r.state != State::cached) continue;
+    // It was not used for as long as it was kept, so it goes before what was used since.
+    unlink(block + kHeads);
+    link_after(list_of(r), block + kHeads);
+  }
 }
 
 void BlockPool::drain_new_extents(std::vector<ExtentId>& out) {
@@ -206,6 +254,23 @@ bool BlockPool::is_committed(BlockId block) const {
   return index < records_.size() && records_[index].state != State::uncommitted;
 }
 
+// Follows one list and adds its length to `linked`.
+std::optional<std::string> BlockPool::check_list(int32_t head, int32_t& linked) const {
+  const State state = head == kFreeHead ? State::free : State::cached;
+  int32_t before = head;
+  for (int32_t i = records_[static_cast<size_t>(head)].next; i != head;
+       i = records_[static_cast<size_t>(i)].next) {
+    const Record& r = records_[static_cast<size_t>(i)];
+    const bool right_list = state == State::free || list_of(r) == head;
+    if (r.state != state || r.prev != before || !right_list || linked > max_blocks_) {
+      return fmt::format("block {} is in a list where it does not belong", i - kHeads);
+    }
+    before = i;
+    ++linked;
+  }
+  return std::nullopt;
+}
+
 std::optional<std::string> BlockPool::check_integrity() const {
   PoolCounts seen;
   seen.total = max_blocks_;
@@ -236,24 +301,26 @@ std::optional<std::string> BlockPool::check_integrity() const {
         if (r.owners == 0 && r.holds == 0) return fmt::format("block {} has leaked", block);
         break;
     }
+    const bool expires = r.expires_ms != kNever;
+    if (expires != expiries_.contains({r.expires_ms, block})) {
+      return fmt::format("the expiry of block {} is lost", block);
+    }
+    if (expires && r.state != State::cached && r.state != State::in_use) {
+      return fmt::format("block {} is free and has an expiry", block);
+    }
     if (r.has_content && r.state != State::cached && r.state != State::in_use) {
       return fmt::format("block {} is free and has content", block);
     }
   }
-  for (const auto& [head, state, count] : {std::tuple{kFreeHead, State::free, seen.free},
-                                           std::tuple{kCachedHead, State::cached, seen.cached}}) {
-    int32_t linked = 0;
-    int32_t before = head;
-    for (int32_t i = records_[static_cast<size_t>(head)].next; i != head && linked <= count;
-         i = records_[static_cast<size_t>(i)].next) {
-      const Record& r = records_[static_cast<size_t>(i)];
-      if (r.state != state || r.prev != before) {
-        return fmt::format("block {} is in a list where it does not belong", i - kHeads);
-      }
-      before = i;
-      ++linked;
-    }
-    if (linked != count) return fmt::format("list {} has {} blocks, not {}", head, linked, count);
+  int32_t free_linked = 0;
+  int32_t cached_linked = 0;
+  for (int32_t head = 0; head < kHeads; ++head) {
+    int32_t& linked = head == kFreeHead ? free_linked : cached_linked;
+    if (auto breach = check_list(head, linked)) return breach;
+  }
+  if (free_linked != seen.free || cached_linked != seen.cached) {
+    return fmt::format("the lists have {} free and {} cached blocks, not {} and {}", free_linked,
+                       cached_linked, seen.free, seen.cached);
   }
   if (free_seen != free_in_extent_) return "the free blocks of an extent are miscounted";
   if (!(seen == counts_)) return "the counts of the pool differ from its blocks";

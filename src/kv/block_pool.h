@@ -4,20 +4,26 @@
 //
 //   uncommitted   its extent has no memory behind it yet
 //   free          has memory, holds nothing worth keeping
-//   cached        nobody uses it, but a prefix entry says what it holds; oldest use first
+//   cached        nobody uses it, but a prefix entry says what it holds; a list for each cache
+//                 priority, oldest use first
 //   in use        at least one block table owns it, or a step in flight still holds it
 //
 // Owners are block tables. A hold keeps a block without owners from being taken again until the
 // step that reads or writes it is over; it does not count as an owner. A block with two owners must
 // not be written (the callers copy first).
 //
-// Take, give and touch are O(1): free and cached blocks are in doubly linked lists whose links are
-// embedded in the block records. Not thread safe; one thread drives it.
+// Take, give and touch are O(1), but for blocks with a time to live, whose expiry is kept in a set:
+// O(log n). Free and cached blocks are in doubly linked lists whose links are
+// embedded in the block records. Time is what set_time() was told. Not thread safe; one thread
+// drives it.
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kv/group.h"
@@ -48,7 +54,7 @@ class BlockPool {
   };
 
   // A block with one owner: a free one, else one of a new extent, else the least recently used
-  // cached one. {kNoBlock, false} when every block is in use.
+  // cached one of the lowest priority. {kNoBlock, false} when every block is in use.
   Taken take();
   int32_t available() const;  // how many calls of take() would succeed now
 
@@ -57,6 +63,13 @@ class BlockPool {
   void hold(BlockId block);
   void release_hold(BlockId block);
 
+  // A use of the block's content that asks for it to be kept. The highest priority asked for
+  // counts, until its time to live is over.
+  void retain(BlockId block, const Retention& retention);
+  // The time in milliseconds, which never goes back. Blocks whose time to live is over fall to the
+  // default priority.
+  void set_time(int64_t now_ms);
+
   // Whether a prefix entry refers to the block, which decides where it goes when it is given back.
   // A cached block that loses its content becomes free.
   void set_content(BlockId block, bool has_content);
@@ -64,7 +77,7 @@ class BlockPool {
   int32_t owners(BlockId block) const { return record(block).owners; }
   bool is_cached(BlockId block) const { return record(block).state == State::cached; }
   bool has_content(BlockId block) const { return record(block).has_content; }
-  BlockId oldest_cached() const;  // kNoBlock when none is
+  BlockId next_to_evict() const;  // kNoBlock when none is cached
 
   // Extents that take() committed since the last call are appended to `out`: they need memory
   // before the next step runs.
@@ -89,19 +102,28 @@ class BlockPool {
     int32_t holds = 0;
     State state = State::uncommitted;
     bool has_content = false;
+    int8_t priority = kNoPriority;
+    int64_t expires_ms = kNever;  // when `priority` falls to the default one
   };
-  // The first two records are the heads of the circular lists; block b is records_[b + kHeads].
+  static constexpr int8_t kNoPriority = -1;  // nobody asked for one: counts as the default
+  static constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
+  // The first records are the heads of the circular lists: the free blocks', then one for the
+  // cached blocks of each priority. Block b is records_[b + kHeads].
   static constexpr int32_t kFreeHead = 0;
-  static constexpr int32_t kCachedHead = 1;
-  static constexpr int32_t kHeads = 2;
+  static constexpr int32_t kCachedHeads = 1;
+  static constexpr int32_t kHeads = kCachedHeads + kCachePriorities;
 
   Record& record(BlockId block);
   const Record& record(BlockId block) const;
   void unlink(int32_t index);
   void link_before(int32_t head, int32_t index);  // at the tail of the list
   void link_after(int32_t head, int32_t index);   // at its front
-  void settle(BlockId block);                     // after the last owner and hold are gone
+  int32_t list_of(const Record& record) const;    // of a cached block
+  void set_expiry(BlockId block, int64_t expires_ms);
+  void forget_retention(BlockId block);
+  void settle(BlockId block);  // after the last owner and hold are gone
   void commit_extent();
+  std::optional<std::string> check_list(int32_t head, int32_t& linked) const;
   int32_t extent_count() const;
   BlockId extent_end(ExtentId extent) const;
 
@@ -111,6 +133,8 @@ class BlockPool {
   std::vector<ExtentId> idle_extents_;   // uncommitted, the next one to use last
   std::vector<ExtentId> new_extents_;    // committed since drain_new_extents()
   std::vector<int32_t> free_in_extent_;  // per extent: how many of its blocks are free
+  std::set<std::pair<int64_t, BlockId>> expiries_;  // of the blocks that have one
+  int64_t now_ms_ = 0;
   PoolCounts counts_;
 };
 

@@ -27,6 +27,8 @@ struct SequenceBlocks {
   // of them described by `tip`. `tip` is a reference that keeps the whole chain alive.
   EntryId tip = kRootEntry;
   int32_t indexed = 0;
+
+  Retention retention;  // asked for the sequence's blocks once they are cached
 };
 
 }  // namespace octavo

@@ -9,8 +9,9 @@ namespace octavo {
 
 namespace {
 
-// Entries that describe a block number at most max_blocks. The others are ancestors whose own
-// blocks a window has passed or an eviction took; past this bound new content is not remembered.
+// Entries that describe a block or a host slot number at most as many as there are. The others are
+// ancestors whose own blocks a window has passed or an eviction took; past this bound new content
+// is not remembered.
 constexpr int64_t kEntriesPerBlock = 4;
 
 constexpr int64_t blocks_for(int64_t tokens, int64_t block_size) {
@@ -23,7 +24,8 @@ KvCache::KvCache(KvConfig config)
     : config_(std::move(config)),
       pool_(config_.max_blocks, config_.extent_blocks),
       index_(config_.block_size, static_cast<int32_t>(config_.groups.size()),
-             kEntriesPerBlock * config_.max_blocks, config_.hash),
+             kEntriesPerBlock * (int64_t{config_.max_blocks} + config_.host_blocks), config_.hash),
+      host_(config_.prefix_cache ? config_.host_blocks : 0),
       run_(config_.groups.size(), 0) {
   for (const GroupSpec& group : config_.groups) OCTAVO_CHECK(group.window >= 0);
 }
@@ -55,74 +57,12 @@ int64_t KvCache::peak_blocks_of_forks(int64_t length, int64_t shared, int64_t se
   return blocks;
 }
 
-PrefixMatch KvCache::match(std::span<const TokenId> tokens, std::string_view extra_key) {
-  PrefixMatch best;
-  if (!config_.prefix_cache || tokens.empty()) return best;
-  std::ranges::fill(run_, 0);
-  const auto size = static_cast<size_t>(block_size());
-  // The last token's logits are needed, so the block that holds it is computed in any case.
-  const auto limit = static_cast<int32_t>((tokens.size() - 1) / size);
-  EntryId entry = kRootEntry;
-  for (int32_t i = 0; i < limit; ++i) {
-    entry = index_.find(entry, tokens.subspan(static_cast<size_t>(i) * size, size), extra_key);
-    if (entry == kNoEntry) break;
-    bool usable = true;
-    bool global_missing = false;
-    for (size_t g = 0; g < run_.size(); ++g) {
-      const GroupSpec& group = config_.groups[g];
-      const bool present = index_.block(entry, static_cast<int32_t>(g)) != kNoBlock;
-      run_[g] = present ? run_[g] + 1 : 0;
-      global_missing = global_missing || (group.window == 0 && !present);
-      const int32_t first_needed = first_visible(group, (i + 1) * block_size()) / block_size();
-      usable = usable && run_[g] >= i + 1 - first_needed;
-    }
-    if (global_missing) break;
-    if (!usable) continue;
-    best.blocks = i + 1;
-    best.last = entry;
+int32_t KvCache::held_blocks(const SequenceBlocks& blocks) {
+  int32_t held = 0;
+  for (const BlockTable& table : blocks.tables) {
+    held += static_cast<int32_t>(table.blocks.size()) - table.first_held;
   }
-  visit_match(best, [&](int32_t, int32_t, BlockId block) {
-    ++best.physical_blocks;
-    if (pool_.is_cached(block)) ++best.idle_blocks;
-  });
-  return best;
-}
-
-// Calls visit(group, block index, block) for every block that a sequence continuing after the match
-// reads, from the last to the first.
-template <class Visit>
-void KvCache::visit_match(const PrefixMatch& match, Visit visit) const {
-  const int32_t position = match.blocks * block_size();
-  EntryId entry = match.last;
-  int32_t first_of_all = match.blocks;
-  for (const GroupSpec& group : config_.groups) {
-    first_of_all = std::min(first_of_all, first_visible(group, position) / block_size());
-  }
-  for (int32_t i = match.blocks - 1; i >= first_of_all; --i) {
-    for (size_t g = 0; g < config_.groups.size(); ++g) {
-      if (i < first_visible(config_.groups[g], position) / block_size()) continue;
-      const auto group = static_cast<int32_t>(g);
-      visit(group, i, index_.block(entry, group));
-    }
-    entry = index_.parent(entry);
-  }
-}
-
-void KvCache::adopt(SequenceBlocks& blocks, const PrefixMatch& match) {
-  OCTAVO_CHECK(blocks.tables.empty());
-  const int32_t position = match.blocks * block_size();
-  blocks.tables.resize(config_.groups.size());
-  for (size_t g = 0; g < config_.groups.size(); ++g) {
-    blocks.tables[g].blocks.assign(static_cast<size_t>(match.blocks), kNoBlock);
-    blocks.tables[g].first_held = first_visible(config_.groups[g], position) / block_size();
-  }
-  visit_match(match, [&](int32_t group, int32_t i, BlockId block) {
-    pool_.add_owner(block);
-    blocks.tables[static_cast<size_t>(group)].blocks[static_cast<size_t>(i)] = block;
-  });
-  blocks.tip = match.last;
-  blocks.indexed = match.blocks;
-  index_.add_reference(blocks.tip);
+  return held;
 }
 
 int32_t KvCache::blocks_to_take(const SequenceBlocks& blocks, int32_t first, int32_t count) const {
@@ -159,8 +99,7 @@ int32_t KvCache::blocks_to_take(std::span<const SequenceBlocks* const> sequences
   return needed;
 }
 
-void KvCache::make_writable(SequenceBlocks& blocks, int32_t first, int32_t count,
-                            std::vector<BlockCopy>& copies) {
+void KvCache::make_writable(SequenceBlocks& blocks, int32_t first, int32_t count) {
   const int32_t begin = first / block_size();
   const int32_t end = (first + count - 1) / block_size() + 1;
   for (size_t g = 0; g < blocks.tables.size(); ++g) {
@@ -170,12 +109,9 @@ void KvCache::make_writable(SequenceBlocks& blocks, int32_t first, int32_t count
       BlockId& block = table[static_cast<size_t>(i)];
       if (pool_.owners(block) > 1) {
         const BlockId copy = take();
-        copies.push_back({static_cast<int32_t>(g), block, copy});
+        moves_.copies.push_back({static_cast<int32_t>(g), block, copy});
         ++copies_;
-        // The other owners may leave while this plan is still being made; the source must outlive
-        // the copy all the same.
-        pool_.hold(block);
-        copied_.push_back(block);
+        hold_source(block);
         pool_.remove_owner(block);
         block = copy;
       } else if (pool_.has_content(block)) {
@@ -184,20 +120,69 @@ void KvCache::make_writable(SequenceBlocks& blocks, int32_t first, int32_t count
       }
     }
     for (int32_t i = present; i < end; ++i) table.push_back(take());
+    for (int32_t i = begin; i < end; ++i) {
+      written(table[static_cast<size_t>(i)]) = {.step = planned_step()};
+    }
   }
+}
+
+KvCache::Written& KvCache::written(BlockId block) {
+  const auto index = static_cast<size_t>(block);
+  if (written_.size() <= index) written_.resize(index + 1);
+  return written_[index];
+}
+
+// The owners of a block that the planned step copies may leave while the plan is still being made;
+// the source must outlive the copy all the same.
+void KvCache::hold_source(BlockId block) {
+  pool_.hold(block);
+  copied_.push_back(block);
 }
 
 BlockId KvCache::take() {
   const BlockPool::Taken taken = pool_.take();
   OCTAVO_CHECK(taken.block != kNoBlock, "the pool is dry");
   if (taken.evicted) {
+    if (host_.slots() > 0) offload(taken.block);
     index_.detach(taken.block);
     ++evictions_;
   }
   return taken.block;
 }
 
-void KvCache::drop_owner(BlockId block) {
+// The content of an evicted block goes to the host tier, unless it is there or in another block, or
+// is not worth it.
+void KvCache::offload(BlockId block) {
+  const EntryId entry = index_.entry_of(block);
+  const int32_t group = index_.group_of(block);
+  if (const HostSlot slot = index_.host_slot(entry, group); slot != kNoSlot) return;
+  if (!written(block).offload || index_.has_other_block(block)) return;
+  const HostSlot slot = take_host_slot(entry, group, config_.report_spills);
+  if (slot == kNoSlot) return;
+  moves_.swap_out.push_back({block, slot});
+  ++swapped_out_;
+}
+
+// A slot that is attached to the entry, pinned by the planned step; what it held is forgotten.
+HostSlot KvCache::take_host_slot(EntryId entry, int32_t group, bool report_spill) {
+  const HostTier::Taken taken = host_.take(entry, group, ended_);
+  if (taken.slot == kNoSlot) return kNoSlot;
+  index_.attach_host(entry, group, taken.slot);
+  if (taken.entry != kNoEntry) {
+    if (report_spill) {
+      moves_.spills.push_back({.host_slot = taken.slot,
+                               .group = taken.group,
+                               .tokens = index_.prefix(taken.entry),
+                               .extra_key = index_.extra_key(taken.entry)});
+    }
+    index_.detach_host(taken.entry, taken.group);
+  }
+  host_.use(taken.slot, planned_step());
+  return taken.slot;
+}
+
+void KvCache::drop_owner(BlockId block, const Retention& retention) {
+  pool_.retain(block, retention);
   if (!held_.empty() && pool_.owners(block) == 1) {
     pool_.hold(block);
     held_.back().push_back(block);
@@ -211,7 +196,7 @@ void KvCache::drop_outside_window(SequenceBlocks& blocks, int32_t position) {
     const int32_t keep = first_visible(config_.groups[g], position) / block_size();
     for (; table.first_held < keep; ++table.first_held) {
       BlockId& block = table.blocks[static_cast<size_t>(table.first_held)];
-      drop_owner(block);
+      drop_owner(block, blocks.retention);
       block = kNoBlock;
     }
   }
@@ -222,6 +207,7 @@ void KvCache::fork(const SequenceBlocks& from, SequenceBlocks& to) {
   to.tables = from.tables;
   to.tip = from.tip;
   to.indexed = from.indexed;
+  to.retention = from.retention;
   index_.add_reference(to.tip);
   for (const BlockTable& table : to.tables) {
     for (const BlockId block : table.blocks) {
@@ -230,52 +216,23 @@ void KvCache::fork(const SequenceBlocks& from, SequenceBlocks& to) {
   }
 }
 
-void KvCache::release(SequenceBlocks& blocks) {
+void KvCache::release(SequenceBlocks& blocks, bool offload) {
   const size_t length = blocks.tables.empty() ? 0 : blocks.tables.front().blocks.size();
   // Tails before heads: a long prefix loses its end first and stays useful as a shorter one.
   for (size_t i = length; i-- > 0;) {
     for (const BlockTable& table : blocks.tables) {
-      if (table.blocks[i] != kNoBlock) drop_owner(table.blocks[i]);
+      const BlockId block = table.blocks[i];
+      if (block == kNoBlock) continue;
+      written(block).offload = offload;
+      drop_owner(block, blocks.retention);
     }
   }
-  blocks.tables.clear();
   index_.drop_reference(blocks.tip);
-  blocks.tip = kRootEntry;
-  blocks.indexed = 0;
-}
-
-void KvCache::index_blocks(SequenceBlocks& blocks, std::span<const TokenId> tokens,
-                           std::string_view extra_key, int32_t count) {
-  if (!config_.prefix_cache) return;
-  const auto size = static_cast<size_t>(block_size());
-  while (blocks.indexed < count / block_size()) {
-    const auto i = static_cast<size_t>(blocks.indexed);
-    const EntryId entry = index_.find_or_add(blocks.tip, tokens.subspan(i * size, size), extra_key);
-    if (entry == kNoEntry) return;
-    for (size_t g = 0; g < blocks.tables.size(); ++g) {
-      const BlockId block = blocks.tables[g].blocks[i];
-      if (block == kNoBlock || pool_.has_content(block)) continue;
-      index_.attach(entry, static_cast<int32_t>(g), block);
-      pool_.set_content(block, true);
-    }
-    index_.add_reference(entry);
-    index_.drop_reference(blocks.tip);
-    blocks.tip = entry;
-    ++blocks.indexed;
-  }
-}
-
-void KvCache::unindex_after(SequenceBlocks& blocks, int32_t count) {
-  while (blocks.indexed > count / block_size()) {
-    const EntryId parent = index_.parent(blocks.tip);
-    index_.add_reference(parent);
-    index_.drop_reference(blocks.tip);
-    blocks.tip = parent;
-    --blocks.indexed;
-  }
+  blocks = SequenceBlocks{};
 }
 
 void KvCache::begin_step() {
+  ++begun_;
   held_.push_back(std::move(copied_));
   copied_.clear();
   if (!spare_.empty()) {
@@ -286,6 +243,7 @@ void KvCache::begin_step() {
 
 void KvCache::end_step() {
   OCTAVO_CHECK(!held_.empty(), "no step is in flight");
+  ++ended_;
   std::vector<BlockId> over = std::move(held_.front());
   held_.pop_front();
   for (const BlockId block : over) pool_.release_hold(block);
@@ -293,56 +251,18 @@ void KvCache::end_step() {
   spare_.push_back(std::move(over));
 }
 
+void KvCache::drain_moves(BlockMoves& out) {
+  out = std::move(moves_);
+  moves_ = {};
+}
+
 std::vector<ExtentId> KvCache::release_idle() {
   OCTAVO_CHECK(held_.empty() && copied_.empty(), "a step is in flight");
-  for (BlockId block = pool_.oldest_cached(); block != kNoBlock; block = pool_.oldest_cached()) {
+  for (BlockId block = pool_.next_to_evict(); block != kNoBlock; block = pool_.next_to_evict()) {
     index_.detach(block);
     pool_.set_content(block, false);
   }
   return pool_.release_empty_extents();
-}
-
-std::optional<std::string> KvCache::check_integrity(
-    std::span<const SequenceBlocks* const> live) const {
-  if (auto breach = pool_.check_integrity()) return breach;
-  const auto total = static_cast<size_t>(config_.max_blocks);
-  std::vector<int32_t> owners(total, 0);
-  std::vector<int32_t> holds(total, 0);
-  std::vector<int32_t> tips(static_cast<size_t>(index_.slots()), 0);
-  for (const SequenceBlocks* blocks : live) {
-    if (blocks->tip != kRootEntry) ++tips[static_cast<size_t>(blocks->tip)];
-    for (const BlockTable& table : blocks->tables) {
-      if (table.blocks.size() != blocks->tables.front().blocks.size()) {
-        return "the tables of a sequence have different lengths";
-      }
-      for (size_t i = 0; i < table.blocks.size(); ++i) {
-        const BlockId block = table.blocks[i];
-        if ((block == kNoBlock) != (i < static_cast<size_t>(table.first_held))) {
-          return "a table is not what its window says";
-        }
-        if (block != kNoBlock) ++owners[static_cast<size_t>(block)];
-      }
-    }
-  }
-  for (const std::vector<BlockId>& step : held_) {
-    for (const BlockId block : step) ++holds[static_cast<size_t>(block)];
-  }
-  for (const BlockId block : copied_) ++holds[static_cast<size_t>(block)];
-  for (BlockId block = 0; block < config_.max_blocks; ++block) {
-    const auto i = static_cast<size_t>(block);
-    const bool committed = pool_.is_committed(block);
-    const int32_t counted = committed ? pool_.owners(block) : 0;
-    const int32_t held = committed ? pool_.holds(block) : 0;
-    if (owners[i] != counted || holds[i] != held) {
-      return fmt::format("block {} counts {} owners and {} holds, not {} and {}", block, counted,
-                         held, owners[i], holds[i]);
-    }
-    const bool content = committed && pool_.has_content(block);
-    if (content != (index_.entry_of(block) != kNoEntry)) {
-      return fmt::format("block {} and the prefix index disagree", block);
-    }
-  }
-  return index_.check_integrity(tips);
 }
 
 }  // namespace octavo

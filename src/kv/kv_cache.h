@@ -1,7 +1,15 @@
-// KvCache: the pool, the prefix index and the block tables, changed together so that they agree.
+// KvCache: the pool, the prefix index, the host tier and the block tables, changed together so that
+// they agree.
 //
-// Bookkeeping only: no tensor, no clock, no thread. It owns the pool and the index; the tables
-// belong to the sequences and are passed in. All tables of a sequence cover the same positions.
+// Bookkeeping only: no tensor, no clock, no thread. It owns pool, index and tier; the tables belong
+// to the sequences and are passed in. All tables of a sequence cover the same positions.
+//
+// What the memory must do about a change (copies, swaps) is collected and handed out by
+// drain_moves(), for the step that is being planned.
+//
+// Host tier: a cached block that is evicted moves to a slot of the host's memory and stays in the
+// prefix index. A prefix hit brings it back into a block; its slot keeps a copy until the tier
+// needs the room.
 //
 // Steps: between begin_step() and end_step() a step that was planned may still read and write
 // blocks. A block whose last owner leaves in that time is held until the newest step begun is over.
@@ -19,6 +27,7 @@
 #include "kv/block_pool.h"
 #include "kv/block_table.h"
 #include "kv/group.h"
+#include "kv/host_tier.h"
 #include "kv/prefix_index.h"
 
 namespace octavo {
@@ -30,14 +39,51 @@ struct KvConfig {
   int32_t extent_blocks = 64;  // granularity in which memory is committed and given back
   bool prefix_cache = true;
   BlockHash hash = xxh3_block_hash;
+  int32_t host_blocks = 0;     // slots of the host tier; used only with the prefix cache
+  bool report_spills = false;  // whether somebody wants what the host tier drops
 };
 
-// The longest prefix of some tokens that the cache holds.
+// Content that the host tier drops to make room: all that names it. Its bytes are in the slot until
+// the step's swaps.
+struct HostSpill {
+  HostSlot host_slot = kNoSlot;
+  int32_t group = 0;
+  std::vector<TokenId> tokens;  // from the sequence's first to the block's last
+  std::string extra_key;
+};
+
+// What happens to the memory before a step, in this order: spills may be read, swap_out, swap_in,
+// copies (all sources are read before the step writes anything; no block is both a source and a
+// destination).
+struct BlockMoves {
+  std::vector<HostSpill> spills;
+  std::vector<BlockSwap> swap_out;  // from block to host slot
+  std::vector<BlockSwap> swap_in;   // from host slot to block
+  std::vector<BlockCopy> copies;
+};
+
+// The longest prefix of some tokens that the cache holds: full blocks, and perhaps some tokens of
+// one more. The blocks that adopting it takes or puts to use are counted for both.
 struct PrefixMatch {
+  struct Blocks {
+    int32_t idle = 0;   // cached blocks that nobody uses now
+    int32_t taken = 0;  // blocks to take: for content in the host tier, and for copies
+  };
   int32_t blocks = 0;           // full blocks found
   EntryId last = kRootEntry;    // describes the last of them
-  int32_t idle_blocks = 0;      // physical blocks of the match that nobody uses now
-  int32_t physical_blocks = 0;  // all physical blocks of the match, over all groups
+  int32_t physical_blocks = 0;  // blocks of the pool that will be shared, over all groups
+  Blocks full;
+
+  int32_t partial_tokens = 0;  // of the block after the last full one
+  EntryId partial = kNoEntry;  // describes that block
+  Blocks tail;
+
+  int32_t needed() const { return full.idle + full.taken + tail.idle + tail.taken; }
+  void drop_partial() {
+    partial_tokens = 0;
+    partial = kNoEntry;
+    tail = {};
+  }
 };
 
 class KvCache {
@@ -49,6 +95,9 @@ class KvCache {
   int32_t available() const { return pool_.available(); }
   int64_t evictions() const { return evictions_; }
   int64_t copies() const { return copies_; }
+  int64_t swapped_out() const { return swapped_out_; }  // blocks
+  int64_t swapped_in() const { return swapped_in_; }
+  int32_t host_slots_used() const { return host_.used(); }
 
   // The most blocks that a sequence of `length` tokens owns at once when it is computed in chunks
   // of `q_len` tokens.
@@ -58,10 +107,14 @@ class KvCache {
   int64_t peak_blocks_of_forks(int64_t length, int64_t shared, int64_t sequences) const;
 
   // The longest usable prefix, which ends at most one token before the tokens' end: every block in
-  // global groups, the last window's blocks in windowed ones. O(blocks matched).
+  // global groups, the last window's blocks in windowed ones. A block of which only the first
+  // tokens agree is usable once an earlier step has written it. O(blocks matched).
   PrefixMatch match(std::span<const TokenId> tokens, std::string_view extra_key);
-  // Gives empty tables the blocks of a match made just before.
+  // Gives empty tables the blocks of a match made just before; match.needed() must be available.
+  // The partial block's content comes into a block of the sequence's own.
   void adopt(SequenceBlocks& blocks, const PrefixMatch& match);
+
+  static int32_t held_blocks(const SequenceBlocks& blocks);  // over all groups
 
   // How many blocks make_writable() would take.
   int32_t blocks_to_take(const SequenceBlocks& blocks, int32_t first, int32_t count) const;
@@ -70,23 +123,36 @@ class KvCache {
   int32_t blocks_to_take(std::span<const SequenceBlocks* const> sequences, int32_t position) const;
   // Makes the positions [first, first + count) writable by this sequence alone: takes missing
   // blocks, copies shared ones. At least blocks_to_take() blocks must be available.
-  void make_writable(SequenceBlocks& blocks, int32_t first, int32_t count,
-                     std::vector<BlockCopy>& copies);
+  void make_writable(SequenceBlocks& blocks, int32_t first, int32_t count);
   // Drops the blocks that no query at `position` or later can see.
   void drop_outside_window(SequenceBlocks& blocks, int32_t position);
   // `to` (empty) gets everything `from` has, shared.
   void fork(const SequenceBlocks& from, SequenceBlocks& to);
-  void release(SequenceBlocks& blocks);  // tails before heads; leaves empty tables
+  // Tails before heads; leaves empty tables. Blocks that become cached and are evicted later go to
+  // the host tier, or are forgotten where `offload` is false.
+  void release(SequenceBlocks& blocks, bool offload = true);
 
   // Enters the full blocks of the first `count` tokens, whose K and V are written or planned to be.
   void index_blocks(SequenceBlocks& blocks, std::span<const TokenId> tokens,
                     std::string_view extra_key, int32_t count);
+  // Before a release: enters the block in which the first `count` tokens end, too, if it is not
+  // full.
+  void index_tail(SequenceBlocks& blocks, std::span<const TokenId> tokens,
+                  std::string_view extra_key, int32_t count);
   // The sequence goes back to `count` computed tokens: later blocks of it are not looked up again.
   void unindex_after(SequenceBlocks& blocks, int32_t count);
 
+  // Content from elsewhere: a slot of the host tier for the last block of `tokens` (whole blocks,
+  // or fewer tokens in the last). The caller fills it before the next plan. kNoSlot when it is
+  // known already or there is no room.
+  HostSlot offer_host_block(std::span<const TokenId> tokens, std::string_view extra_key,
+                            int32_t group);
+
+  void set_time(int64_t now_ms) { pool_.set_time(now_ms); }
   void begin_step();
   void end_step();
 
+  void drain_moves(BlockMoves& out);
   void drain_new_extents(std::vector<ExtentId>& out) { pool_.drain_new_extents(out); }
   // Forgets all cached blocks and returns the extents without content, whose memory may be given
   // back. No step may be in flight.
@@ -97,21 +163,50 @@ class KvCache {
   std::optional<std::string> check_integrity(std::span<const SequenceBlocks* const> live) const;
 
  private:
+  // How a block's content came about, by BlockId.
+  struct Written {
+    uint64_t step = 0;    // that wrote to the block last, or will
+    bool offload = true;  // whether the content is worth a place in the host tier
+  };
+
   int32_t block_size() const { return config_.block_size; }
+  uint64_t planned_step() const { return begun_ + 1; }  // the number of the step being planned
+  Written& written(BlockId block);
+
+  bool present(EntryId entry, int32_t group) const;
+  void match_partial(std::span<const TokenId> rest, std::string_view extra_key,
+                     PrefixMatch& match) const;
+  bool readable(EntryId entry) const;
   template <class Visit>
   void visit_match(const PrefixMatch& match, Visit visit) const;
+  BlockId adopt_from_host(EntryId entry, int32_t group);
+  void adopt_partial(SequenceBlocks& blocks, const PrefixMatch& match);
+
   BlockId take();
-  void drop_owner(BlockId block);
+  void offload(BlockId block);
+  HostSlot take_host_slot(EntryId entry, int32_t group, bool report_spill);
+  void hold_source(BlockId block);
+  void drop_owner(BlockId block, const Retention& retention);
+
+  std::optional<std::string> check_tables(std::span<const SequenceBlocks* const> live) const;
+  std::optional<std::string> check_host() const;
 
   KvConfig config_;
   BlockPool pool_;
   PrefixIndex index_;
+  HostTier host_;
+  uint64_t begun_ = 0;  // steps
+  uint64_t ended_ = 0;
+  std::vector<Written> written_;
+  BlockMoves moves_;                       // since the last drain_moves()
   std::deque<std::vector<BlockId>> held_;  // per step in flight, oldest first: released at its end
   std::vector<BlockId> copied_;            // sources of copies that the next step to begin performs
   std::vector<std::vector<BlockId>> spare_;
   std::vector<int32_t> run_;  // scratch of match(): per group, present blocks that end here
   int64_t evictions_ = 0;
   int64_t copies_ = 0;
+  int64_t swapped_out_ = 0;
+  int64_t swapped_in_ = 0;
 };
 
 }  // namespace octavo

@@ -39,19 +39,48 @@ uint64_t PrefixIndex::serial_of(EntryId entry) const {
   return entry == kRootEntry ? kRootSerial : entries_[static_cast<size_t>(entry)].serial;
 }
 
-std::span<const TokenId> PrefixIndex::tokens_of(EntryId entry) const {
+std::span<const TokenId> PrefixIndex::tokens(EntryId entry) const {
   const auto size = static_cast<size_t>(block_size_);
-  return {tokens_.data() + static_cast<size_t>(entry) * size, size};
-}
-
-BlockId& PrefixIndex::head(EntryId entry, int32_t group) {
-  return heads_[static_cast<size_t>(entry) * static_cast<size_t>(groups_) +
-                static_cast<size_t>(group)];
+  const Entry& e = entries_[static_cast<size_t>(entry)];
+  return {tokens_.data() + static_cast<size_t>(entry) * size, static_cast<size_t>(e.token_count)};
 }
 
 BlockId PrefixIndex::block(EntryId entry, int32_t group) const {
-  return heads_[static_cast<size_t>(entry) * static_cast<size_t>(groups_) +
-                static_cast<size_t>(group)];
+  return heads_[at(entry, group)];
+}
+
+HostSlot PrefixIndex::host_slot(EntryId entry, int32_t group) const {
+  return host_slots_[at(entry, group)];
+}
+
+EntryId PrefixIndex::first_child(EntryId parent) const {
+  return parent == kRootEntry ? first_root_child_
+                              : entries_[static_cast<size_t>(parent)].first_child;
+}
+
+EntryId& PrefixIndex::first_child_of(EntryId parent) {
+  return parent == kRootEntry ? first_root_child_
+                              : entries_[static_cast<size_t>(parent)].first_child;
+}
+
+void PrefixIndex::link_child(EntryId entry) {
+  Entry& e = entries_[static_cast<size_t>(entry)];
+  EntryId& first = first_child_of(e.parent);
+  e.next_sibling = first;
+  if (first != kNoEntry) entries_[static_cast<size_t>(first)].prev_sibling = entry;
+  first = entry;
+}
+
+void PrefixIndex::unlink_child(EntryId entry) {
+  const Entry& e = entries_[static_cast<size_t>(entry)];
+  if (e.prev_sibling == kNoEntry) {
+    first_child_of(e.parent) = e.next_sibling;
+  } else {
+    entries_[static_cast<size_t>(e.prev_sibling)].next_sibling = e.next_sibling;
+  }
+  if (e.next_sibling != kNoEntry) {
+    entries_[static_cast<size_t>(e.next_sibling)].prev_sibling = e.prev_sibling;
+  }
 }
 
 EntryId PrefixIndex::find_hashed(uint64_t hash, EntryId parent, std::span<const TokenId> tokens,
@@ -61,7 +90,7 @@ EntryId PrefixIndex::find_hashed(uint64_t hash, EntryId parent, std::span<const 
        id = entries_[static_cast<size_t>(id)].next_in_bucket) {
     const Entry& e = entries_[static_cast<size_t>(id)];
     if (e.hash == hash && e.parent_serial == parent_serial &&
-        std::ranges::equal(tokens_of(id), tokens) && e.extra_key == extra_key) {
+        std::ranges::equal(this->tokens(id), tokens) && e.extra_key == extra_key) {
       return id;
     }
   }
@@ -75,7 +104,7 @@ EntryId PrefixIndex::find(EntryId parent, std::span<const TokenId> tokens,
 
 EntryId PrefixIndex::find_or_add(EntryId parent, std::span<const TokenId> tokens,
                                  std::string_view extra_key) {
-  OCTAVO_CHECK(tokens.size() == static_cast<size_t>(block_size_));
+  OCTAVO_CHECK(!tokens.empty() && tokens.size() <= static_cast<size_t>(block_size_));
   const uint64_t hash = hash_(hash_of(parent), tokens, extra_key);
   EntryId id = find_hashed(hash, parent, tokens, extra_key);
   if (id != kNoEntry || size_ >= max_entries_) return id;
@@ -89,6 +118,7 @@ EntryId PrefixIndex::find_or_add(EntryId parent, std::span<const TokenId> tokens
     entries_.emplace_back();
     tokens_.resize(tokens_.size() + static_cast<size_t>(block_size_));
     heads_.resize(heads_.size() + static_cast<size_t>(groups_));
+    host_slots_.resize(heads_.size());
   }
   Entry& e = entries_[static_cast<size_t>(id)];
   e = Entry{.hash = hash,
@@ -96,10 +126,15 @@ EntryId PrefixIndex::find_or_add(EntryId parent, std::span<const TokenId> tokens
             .parent_serial = serial_of(parent),
             .parent = parent,
             .next_in_bucket = buckets_[bucket_of(hash)],
+            .token_count = static_cast<int32_t>(tokens.size()),
             .extra_key = std::string(extra_key)};
   buckets_[bucket_of(hash)] = id;
   std::ranges::copy(tokens, tokens_.begin() + static_cast<ptrdiff_t>(id) * block_size_);
-  for (int32_t group = 0; group < groups_; ++group) head(id, group) = kNoBlock;
+  for (int32_t group = 0; group < groups_; ++group) {
+    heads_[at(id, group)] = kNoBlock;
+    host_slots_[at(id, group)] = kNoSlot;
+  }
+  link_child(id);
   add_reference(parent);
   ++size_;
   return id;
@@ -125,7 +160,7 @@ void PrefixIndex::attach(EntryId entry, int32_t group, BlockId block) {
   }
   Attachment& a = attachments_[static_cast<size_t>(block)];
   OCTAVO_CHECK(a.entry == kNoEntry, "block {} is attached twice", block);
-  BlockId& first = head(entry, group);
+  BlockId& first = heads_[at(entry, group)];
   a = {.entry = entry, .group = group, .prev = kNoBlock, .next = first};
   if (first != kNoBlock) attachments_[static_cast<size_t>(first)].prev = block;
   first = block;
@@ -137,7 +172,7 @@ void PrefixIndex::detach(BlockId block) {
   if (entry == kNoEntry) return;
   Attachment& a = attachments_[static_cast<size_t>(block)];
   if (a.prev == kNoBlock) {
-    head(entry, a.group) = a.next;
+    heads_[at(entry, a.group)] = a.next;
   } else {
     attachments_[static_cast<size_t>(a.prev)].next = a.next;
   }
@@ -150,6 +185,52 @@ void PrefixIndex::detach(BlockId block) {
 EntryId PrefixIndex::entry_of(BlockId block) const {
   const auto index = static_cast<size_t>(block);
   return index < attachments_.size() ? attachments_[index].entry : kNoEntry;
+}
+
+int32_t PrefixIndex::group_of(BlockId block) const {
+  return attachments_[static_cast<size_t>(block)].group;
+}
+
+bool PrefixIndex::has_other_block(BlockId block) const {
+  const Attachment& a = attachments_[static_cast<size_t>(block)];
+  return a.prev != kNoBlock || a.next != kNoBlock;
+}
+
+std::vector<TokenId> PrefixIndex::prefix(EntryId entry) const {
+  std::vector<EntryId> chain;
+  for (; entry != kRootEntry; entry = parent(entry)) chain.push_back(entry);
+  std::vector<TokenId> all;
+  for (auto link = chain.rbegin(); link != chain.rend(); ++link) {
+    const std::span<const TokenId> block = tokens(*link);
+    all.insert(all.end(), block.begin(), block.end());
+  }
+  return all;
+}
+
+int64_t PrefixIndex::host_slots_attached() const {
+  int64_t count = 0;
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    if (entries_[i].serial == 0) continue;
+    for (int32_t group = 0; group < groups_; ++group) {
+      if (host_slot(static_cast<EntryId>(i), group) != kNoSlot) ++count;
+    }
+  }
+  return count;
+}
+
+void PrefixIndex::attach_host(EntryId entry, int32_t group, HostSlot slot) {
+  HostSlot& held = host_slots_[at(entry, group)];
+  OCTAVO_CHECK(held == kNoSlot, "prefix entry {} is in host slots {} and {}", entry, held, slot);
+  held = slot;
+  ++entries_[static_cast<size_t>(entry)].attached;
+}
+
+void PrefixIndex::detach_host(EntryId entry, int32_t group) {
+  HostSlot& held = host_slots_[at(entry, group)];
+  OCTAVO_CHECK(held != kNoSlot, "prefix entry {} is in no host slot", entry);
+  held = kNoSlot;
+  --entries_[static_cast<size_t>(entry)].attached;
+  erase_if_unused(entry);
 }
 
 void PrefixIndex::add_reference(EntryId entry) {
@@ -171,6 +252,7 @@ void PrefixIndex::erase_if_unused(EntryId entry) {
     EntryId* link = &buckets_[bucket_of(e.hash)];
     while (*link != entry) link = &entries_[static_cast<size_t>(*link)].next_in_bucket;
     *link = e.next_in_bucket;
+    unlink_child(entry);
     const EntryId parent = e.parent;
     e = Entry{};
     e.next_in_bucket = unused_;
@@ -187,9 +269,19 @@ std::optional<std::string> PrefixIndex::check_integrity(
   references.resize(entries_.size(), 0);
   std::vector<int32_t> attached(entries_.size(), 0);
   int64_t in_use = 0;
-  for (const Entry& e : entries_) {
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    const Entry& e = entries_[i];
     if (e.serial == 0) continue;
     ++in_use;
+    for (int32_t group = 0; group < groups_; ++group) {
+      if (host_slot(static_cast<EntryId>(i), group) != kNoSlot) ++attached[i];
+    }
+    const EntryId from = e.prev_sibling == kNoEntry
+                             ? first_child(e.parent)
+                             : entries_[static_cast<size_t>(e.prev_sibling)].next_sibling;
+    if (from != static_cast<EntryId>(i)) {
+      return fmt::format("prefix entry {} is not among its parent's children", i);
+    }
     if (e.parent != kRootEntry) ++references[static_cast<size_t>(e.parent)];
   }
   if (in_use != size_ || size_ > max_entries_) return "the prefix entries are miscounted";
@@ -215,7 +307,7 @@ std::optional<std::string> PrefixIndex::check_integrity(
     if (serial_of(e.parent) != e.parent_serial) {
       return fmt::format("prefix entry {} has lost its parent", i);
     }
-    if (find_hashed(e.hash, e.parent, tokens_of(id), e.extra_key) != id) {
+    if (find_hashed(e.hash, e.parent, tokens(id), e.extra_key) != id) {
       return fmt::format("prefix entry {} cannot be found", i);
     }
   }

@@ -1,8 +1,7 @@
 // Plan: what one step computes. The scheduler makes it, the engine lays it out and runs it.
 //
-// A step runs in this order: give memory to `new_extents`, perform `copies` (all sources are read
-// before the step writes anything; no block is both a source and a destination), then the forward
-// pass over `items`, then one sample per element of `samples`.
+// A step runs in this order: give memory to `new_extents`, perform `moves` (kv_cache.h has their
+// order), then the forward pass over `items`, then one sample per element of `samples`.
 //
 // In every layer the K and V of all items must be stored before any item's attention reads: an item
 // may read blocks that another item of the same plan writes (a prompt prefix that two requests
@@ -16,7 +15,7 @@
 #include <span>
 #include <vector>
 
-#include "kv/group.h"
+#include "kv/kv_cache.h"
 
 namespace octavo {
 
@@ -41,7 +40,7 @@ struct Plan {
   int32_t token_count = 0;  // sum of q_len
   std::vector<PlanItem> items;
   std::vector<SequenceId> samples;
-  std::vector<BlockCopy> copies;
+  BlockMoves moves;
   std::vector<ExtentId> new_extents;
 
   bool empty() const { return items.empty(); }

@@ -29,6 +29,14 @@ Result<void> Scheduler::check(const RequestSpec& spec) const {
     return invalid_input("the cache key has {} bytes, at most {} are allowed",
                          spec.extra_key.size(), limits_.max_extra_key_bytes);
   }
+  if (spec.retention.priority < 0 || spec.retention.priority >= kCachePriorities) {
+    return invalid_input("cache_priority is {}, it must be from 0 to {}", spec.retention.priority,
+                         kCachePriorities - 1);
+  }
+  if (spec.retention.ttl_ms < 0) {
+    return invalid_input("the cache's time to live is {} ms, it must not be negative",
+                         spec.retention.ttl_ms);
+  }
   if (prompt + spec.max_new_tokens > limits_.context_length) {
     return invalid_input("{} prompt tokens and {} new tokens exceed the context length of {}",
                          prompt, spec.max_new_tokens, limits_.context_length);
@@ -74,6 +82,7 @@ Result<RequestId> Scheduler::submit(RequestSpec spec) {
   s.unforked_ = spec.outputs - 1;
   s.tokens_ = std::move(spec.prompt);
   s.extra_key_ = std::make_shared<const std::string>(std::move(spec.extra_key));
+  s.retention_ = spec.retention;
   if (spec.beam_width > 0) {
     s.gang_ = &gangs_[s.request_];
     s.gang_->width = spec.beam_width;
@@ -117,7 +126,7 @@ void Scheduler::finish(Sequence& s) {
       break;
     case Sequence::State::running:
       running_.erase(std::ranges::lower_bound(running_, s.rank(), {}, &Sequence::rank));
-      leave_running(s);
+      leave_running(s, /*offload=*/true);
       break;
     case Sequence::State::gathering:
       break;
@@ -139,8 +148,10 @@ void Scheduler::enqueue(Sequence& s) {
 }
 
 // The sequence gives back what running took; the caller removes it from running_.
-void Scheduler::leave_running(Sequence& s) {
-  kv_.release(s.blocks_);
+void Scheduler::leave_running(Sequence& s, bool offload) {
+  const auto known = static_cast<int32_t>(s.tokens_.size());
+  kv_.index_tail(s.blocks_, s.tokens_, s.extra_key(), std::min(s.computed_, known));
+  kv_.release(s.blocks_, offload);
   promised_blocks_ -= std::exchange(s.promised_blocks_, 0);
   if (s.gang_ == nullptr) reserved_sequences_ -= places(s);
   s.computed_ = 0;
@@ -157,6 +168,7 @@ Sequence& Scheduler::fork_off(const Sequence& parent, int32_t output_index) {
   s.was_admitted_ = true;
   s.tokens_ = parent.tokens_;
   s.extra_key_ = parent.extra_key_;
+  s.retention_ = parent.retention_;
   s.computed_ = parent.computed_;
   kv_.fork(parent.blocks_, s.blocks_);
   return s;
@@ -171,7 +183,6 @@ const Plan& Scheduler::plan(int32_t token_budget) {
   plan.token_count = 0;
   plan.items.clear();
   plan.samples.clear();
-  plan.copies.clear();
   plan.new_extents.clear();
   budget_left_ = token_budget;
   dry_ = false;
@@ -186,6 +197,7 @@ const Plan& Scheduler::plan(int32_t token_budget) {
 
   plan.token_count = token_budget - budget_left_;
   kv_.drain_new_extents(plan.new_extents);
+  kv_.drain_moves(plan.moves);
   kv_.begin_step();
   ++uncommitted_;
   ++next_step_;
@@ -262,9 +274,18 @@ void Scheduler::preempt_last() {
   if (s.gang_ != nullptr) return preempt_gang(*s.gang_);
   running_.pop_back();
   if (s.remaining() == 1) --next_tokens_left_;
-  leave_running(s);
+  const bool swap = kv_.config().host_blocks > 0 && swap_is_cheaper(s);
+  leave_running(s, swap);
   enqueue(s);
   ++counters_.preemptions;
+  if (swap) ++counters_.swap_preemptions;
+}
+
+bool Scheduler::swap_is_cheaper(const Sequence& s) const {
+  const SwapCosts& costs = limits_.costs;
+  const double tokens = s.computed_;
+  const double recompute = tokens * (costs.token + costs.token_position * tokens / 2);
+  return 2 * costs.block * kv_.held_blocks(s.blocks_) < recompute;
 }
 
 void Scheduler::add_item(Plan& plan, Sequence& s, int32_t count) {
@@ -277,7 +298,7 @@ void Scheduler::add_item(Plan& plan, Sequence& s, int32_t count) {
     s.promised_blocks_ -= kept;
     promised_blocks_ -= kept;
   }
-  kv_.make_writable(s.blocks_, s.computed_, count, plan.copies);
+  kv_.make_writable(s.blocks_, s.computed_, count);
 
   PlanItem item{.sequence = s.id_,
                 .first_position = s.computed_,
@@ -322,8 +343,13 @@ void Scheduler::admit_waiting(Plan& plan) {
     if (s.uncommitted_samples_ > 0) return;
     if (reserved_sequences_ + places(s) > limits_.max_running_sequences) return;
     const auto goal = static_cast<size_t>(s.goal());
-    const PrefixMatch match = kv_.match(std::span(s.tokens_).first(goal), s.extra_key());
-    if (!has_room(s, match)) return;
+    PrefixMatch match = kv_.match(std::span(s.tokens_).first(goal), s.extra_key());
+    // What is adopted needs a plan that computes at least one token after it. In a small pool the
+    // source of a copy beside the copy may be one block too many.
+    const auto groups = static_cast<int32_t>(kv_.config().groups.size());
+    if (match.partial_tokens > 0 && match.needed() > kv_.available()) match.drop_partial();
+    const int32_t next_block = match.partial_tokens > 0 ? 0 : groups;
+    if (match.needed() + next_block > kv_.available() || !has_room(s, match)) return;
     admit(plan, s, match);
   }
 }
@@ -352,7 +378,8 @@ bool Scheduler::has_room(const Sequence& s, const PrefixMatch& match) const {
     growing += own * std::ssize(s.gang_->members);
   }
   const int64_t grown = growing * std::ssize(kv_.config().groups);
-  return prompt_blocks(s, match) + match.idle_blocks + promised_blocks_ + grown <= kv_.available();
+  return prompt_blocks(s, match) + match.full.idle + match.tail.idle + promised_blocks_ + grown <=
+         kv_.available();
 }
 
 void Scheduler::admit(Plan& plan, Sequence& s, const PrefixMatch& match) {
@@ -360,20 +387,23 @@ void Scheduler::admit(Plan& plan, Sequence& s, const PrefixMatch& match) {
   if (!s.was_admitted_) --queued_requests_;
   s.was_admitted_ = true;
   s.state_ = Sequence::State::running;
-  s.promised_blocks_ = static_cast<int32_t>(prompt_blocks(s, match));
+  const int64_t untaken = prompt_blocks(s, match) - match.full.taken - match.tail.taken;
+  s.promised_blocks_ = static_cast<int32_t>(std::max<int64_t>(0, untaken));
   promised_blocks_ += s.promised_blocks_;
   reserved_sequences_ += places(s);
   if (s.gang_ != nullptr) s.gang_->running = true;
   joining_.push_back(&s);
 
+  s.blocks_.retention = s.retention_;
   kv_.adopt(s.blocks_, match);
-  s.computed_ = match.blocks * kv_.config().block_size;
+  s.computed_ = match.blocks * kv_.config().block_size + match.partial_tokens;
   counters_.prefix_query_tokens += s.goal();
   counters_.prefix_hit_tokens += s.computed_;
   const int32_t wanted = std::min(s.remaining(), budget_left_);
   const int32_t count = affordable(s, wanted);
+  OCTAVO_CHECK(count > 0, "sequence {} is admitted and gets no block", s.id_);
   dry_ = count < wanted;
-  if (count > 0) add_item(plan, s, count);
+  add_item(plan, s, count);
 }
 
 // ---- commit
@@ -429,6 +459,8 @@ SchedulerCounters Scheduler::counters() const {
   SchedulerCounters counters = counters_;
   counters.evictions = kv_.evictions();
   counters.copies = kv_.copies();
+  counters.swapped_out = kv_.swapped_out();
+  counters.swapped_in = kv_.swapped_in();
   return counters;
 }
 

@@ -7,9 +7,11 @@
 // There is one order of service: priority (a lower number goes first), then arrival, then output
 // index. plan() serves running sequences in that order, next tokens before chunks of prompts where
 // the token budget is short, and then admits waiting ones, first come first served. When the pool
-// is dry the last sequence in the order gives its blocks back; its tokens are kept and recomputed
-// later. The first in the order is never preempted, so it always progresses and nothing livelocks.
-// Admission never preempts.
+// is dry the last sequence in the order gives its blocks back; its tokens are kept. What it
+// computed stays cached until the room is needed; then it goes to the host tier, where that is
+// estimated to be cheaper than to compute it again, and is found by the prefix lookup when the
+// sequence is admitted again. The first in the order is never preempted, so it always progresses
+// and nothing livelocks. Admission never preempts.
 //
 // A prompt that is computed in chunks takes what is left of the budget until it is complete, so
 // that nothing else is admitted beside it. Its blocks enter the prefix index in the plan that
@@ -45,12 +47,21 @@
 
 namespace octavo {
 
+// What it is estimated to cost a preempted sequence to come back: its tokens computed again, or its
+// blocks moved to the host tier and back. Any unit; only the comparison counts.
+struct SwapCosts {
+  double token = 1.0;           // to compute a token again, whatever its position
+  double token_position = 0.0;  // and for each position that its attention reads
+  double block = 0.0;           // to move a block one way
+};
+
 struct SchedulerLimits {
   int32_t context_length = 0;           // prompt and new tokens of one sequence
   int32_t max_running_sequences = 256;  // also the most outputs of one request
   int32_t max_queued_requests = 1024;   // submitted and not yet admitted
   int32_t max_extra_key_bytes = 1024;
   int32_t max_beam_width = 16;
+  SwapCosts costs;
 };
 
 struct RequestSpec {
@@ -62,14 +73,18 @@ struct RequestSpec {
   int32_t beam_width = 0;
   int32_t priority = 0;   // lower numbers are served first
   std::string extra_key;  // requests share prefixes only when these are equal
+  Retention retention;    // of the blocks it leaves in the cache
 };
 
 struct SchedulerCounters {
   int64_t preemptions = 0;
+  int64_t swap_preemptions = 0;     // of those, with the content kept for the host tier
   int64_t prefix_query_tokens = 0;  // looked up at admission
   int64_t prefix_hit_tokens = 0;    // of those, found
   int64_t evictions = 0;            // cached blocks that were taken for something else
   int64_t copies = 0;               // blocks copied because their owner wanted to write
+  int64_t swapped_out = 0;          // blocks that went to the host tier
+  int64_t swapped_in = 0;           // blocks that came from there
 };
 
 class Scheduler {
@@ -82,6 +97,9 @@ class Scheduler {
   // context that is too long, a request that could not run even with the whole pool to itself. The
   // error says the numbers. Reads nothing that changes: any thread may call it at any time.
   Result<void> check(const RequestSpec& spec) const;
+
+  // The time in milliseconds, from any beginning, never going back: what times to live count.
+  void set_time(int64_t now_ms) { kv_.set_time(now_ms); }
 
   // Queues a request. The errors of check(); resource: the queue is full. Ids ascend in order of
   // arrival.
@@ -97,6 +115,12 @@ class Scheduler {
   // sequences that are over are ignored. A sequence ends when its result says so or when it has its
   // max_new_tokens.
   void commit(const Plan& plan, std::span<const SampleResult> results);
+
+  // See KvCache::offer_host_block. Between two plans.
+  HostSlot offer_host_block(std::span<const TokenId> tokens, std::string_view extra_key,
+                            int32_t group) {
+    return kv_.offer_host_block(tokens, extra_key, group);
+  }
 
   // Forgets all cached prefixes and returns the extents whose memory may be given back. No plan may
   // be uncommitted.
@@ -128,7 +152,7 @@ class Scheduler {
   void destroy_if_unused(Sequence& s);
   void finish(Sequence& s);
   void enqueue(Sequence& s);
-  void leave_running(Sequence& s);
+  void leave_running(Sequence& s, bool offload);
   Sequence& fork_off(const Sequence& parent, int32_t output_index);
 
   // Parts of plan().
@@ -138,6 +162,7 @@ class Scheduler {
   int32_t affordable(const Sequence& s, int32_t count) const;
   bool may_preempt_for(const Sequence& s) const;
   void preempt_last();
+  bool swap_is_cheaper(const Sequence& s) const;
   void add_item(Plan& plan, Sequence& s, int32_t count);
   void add_sample(Plan& plan, Sequence& s);
   void fork_outputs(Plan& plan, Sequence& leader);

@@ -87,6 +87,7 @@ class Sequence {
   bool was_admitted_ = false;
   std::vector<TokenId> tokens_;
   std::shared_ptr<const std::string> extra_key_;
+  Retention retention_;
   SequenceBlocks blocks_;
   int32_t computed_ = 0;
   int32_t promised_blocks_ = 0;  // kept back for the rest of its prompt when it was admitted

@@ -38,7 +38,7 @@ TEST(BlockPool, TakesFreeThenNewThenTheOldestCached) {
   pool.remove_owner(1);  // cached before block 0: the older one
   pool.remove_owner(0);
   EXPECT_EQ(pool.counts().cached, 2);
-  EXPECT_EQ(pool.oldest_cached(), 1);
+  EXPECT_EQ(pool.next_to_evict(), 1);
   // A new extent comes before the loss of something cached.
   for (BlockId block = 2; block < 4; ++block) {
     const BlockPool::Taken taken = pool.take();

@@ -28,13 +28,17 @@ KvConfig config(std::vector<GroupSpec> groups, int32_t max_blocks) {
 // A sequence with blocks for all its tokens, entered in the index.
 SequenceBlocks computed(KvCache& kv, const Tokens& tokens, std::string_view key = "") {
   SequenceBlocks blocks;
-  std::vector<BlockCopy> copies;
   kv.adopt(blocks, {});
   const auto length = static_cast<int32_t>(tokens.size());
-  kv.make_writable(blocks, 0, length, copies);
+  kv.make_writable(blocks, 0, length);
   kv.index_blocks(blocks, tokens, key, length);
-  EXPECT_TRUE(copies.empty());
   return blocks;
+}
+
+BlockMoves drained(KvCache& kv) {
+  BlockMoves moves;
+  kv.drain_moves(moves);
+  return moves;
 }
 
 void expect_sound(const KvCache& kv, std::vector<const SequenceBlocks*> live) {
@@ -62,11 +66,11 @@ TEST(KvCache, AReleasedPrefixIsFoundUntilItsBlocksAreTakenTailsFirst) {
   EXPECT_EQ(kv.evictions(), 1);
   const PrefixMatch match = kv.match(count_from(0, 13), "");
   EXPECT_EQ(match.blocks, 2);
-  EXPECT_EQ(match.idle_blocks, 2);
+  EXPECT_EQ(match.full.idle, 2);
   SequenceBlocks b;
   kv.adopt(b, match);
   EXPECT_EQ(kv.counts().cached, 0);
-  EXPECT_EQ(kv.match(count_from(0, 13), "").idle_blocks, 0);
+  EXPECT_EQ(kv.match(count_from(0, 13), "").full.idle, 0);
   expect_sound(kv, {&b, &other});
 }
 
@@ -79,15 +83,14 @@ TEST(KvCache, TheFirstWriterIntoASharedBlockCopiesAndTheLastDoesNot) {
   kv.fork(a, c);
   EXPECT_EQ(kv.counts().in_use, 4);
   EXPECT_EQ(kv.counts().shared, 4);
-  std::vector<BlockCopy> copies;
   EXPECT_EQ(kv.blocks_to_take(b, 6, 1), 2);  // one per group
-  kv.make_writable(b, 6, 1, copies);
-  kv.make_writable(a, 6, 1, copies);
-  ASSERT_EQ(copies.size(), 4u);
+  kv.make_writable(b, 6, 1);
+  kv.make_writable(a, 6, 1);
   EXPECT_EQ(kv.blocks_to_take(c, 6, 1), 0);
-  kv.make_writable(c, 6, 1, copies);
-  EXPECT_EQ(copies.size(), 4u);
+  kv.make_writable(c, 6, 1);
   EXPECT_EQ(kv.copies(), 4);
+  const std::vector<BlockCopy> copies = drained(kv).copies;
+  ASSERT_EQ(copies.size(), 4u);
   EXPECT_EQ(copies[1].group, 1);
   EXPECT_EQ(copies[1].from, c.tables[1].blocks[1]);
   EXPECT_EQ(copies[1].to, b.tables[1].blocks[1]);
@@ -100,8 +103,7 @@ TEST(KvCache, TheSourceOfACopyOutlivesTheStepThatCopies) {
   SequenceBlocks a = computed(kv, count_from(0, 2));
   SequenceBlocks b;
   kv.fork(a, b);
-  std::vector<BlockCopy> copies;
-  kv.make_writable(b, 2, 1, copies);
+  kv.make_writable(b, 2, 1);
   kv.release(a);  // in the same plan: nobody owns the source now
   EXPECT_EQ(kv.counts().held, 1);
   kv.begin_step();
@@ -175,12 +177,11 @@ TEST(KvCache, PeakBlocksIsReachedAndNeverExceeded) {
     for (const int32_t q_len : {1, 3, 4, 7}) {
       KvCache kv(config({{window}}, 100));
       SequenceBlocks a;
-      std::vector<BlockCopy> copies;
       kv.adopt(a, {});
       int32_t peak = 0;
       for (int32_t first = 0; first < 60; first += q_len) {
         kv.drop_outside_window(a, std::max(0, first - 1));  // as before a possible truncation
-        kv.make_writable(a, first, q_len, copies);
+        kv.make_writable(a, first, q_len);
         peak = std::max(peak, kv.counts().in_use);
       }
       const int64_t length = (60 + q_len - 1) / q_len * q_len;
@@ -194,10 +195,9 @@ TEST(KvCache, AWrittenBlockLeavesTheIndex) {
   KvCache kv(config({{0}}, 4));
   const Tokens tokens = count_from(0, 8);
   SequenceBlocks a = computed(kv, tokens);
-  std::vector<BlockCopy> copies;
   kv.unindex_after(a, 7);
-  kv.make_writable(a, 7, 1, copies);
-  EXPECT_TRUE(copies.empty());
+  kv.make_writable(a, 7, 1);
+  EXPECT_TRUE(drained(kv).copies.empty());
   EXPECT_EQ(kv.match(count_from(0, 9), "").blocks, 1);
   expect_sound(kv, {&a});
   kv.index_blocks(a, tokens, "", 8);

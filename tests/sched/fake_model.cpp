@@ -92,7 +92,7 @@ std::vector<uint64_t> reference_beams(std::span<const GroupSpec> groups, const R
     for (const std::vector<TokenId>& tokens : beams) {
       // Everything again, in a memory of its own in which every group keeps all positions.
       FakeModel model({groups.begin(), groups.end()}, static_cast<int32_t>(tokens.size()),
-                      static_cast<int32_t>(groups.size()));
+                      static_cast<int32_t>(groups.size()), 0);
       std::vector<std::vector<BlockId>> tables;
       for (BlockId group = 0; group < std::ssize(groups); ++group) tables.push_back({group});
       uint64_t last = 0;
@@ -119,21 +119,39 @@ std::vector<uint64_t> reference_beams(std::span<const GroupSpec> groups, const R
   return trace;
 }
 
-FakeModel::FakeModel(std::vector<GroupSpec> groups, int32_t block_size, int32_t max_blocks)
+FakeModel::FakeModel(std::vector<GroupSpec> groups, int32_t block_size, int32_t max_blocks,
+                     int32_t host_blocks)
     : groups_(std::move(groups)),
       block_size_(block_size),
-      slots_(static_cast<size_t>(max_blocks) * static_cast<size_t>(block_size)) {
+      slots_(static_cast<size_t>(max_blocks) * static_cast<size_t>(block_size)),
+      host_(static_cast<size_t>(host_blocks) * static_cast<size_t>(block_size)) {
   for (BlockId block = 0; block < max_blocks; ++block) poison(block);
 }
 
+std::span<uint64_t> FakeModel::block(BlockId block) {
+  const auto size = static_cast<size_t>(block_size_);
+  return std::span(slots_).subspan(static_cast<size_t>(block) * size, size);
+}
+
+std::span<uint64_t> FakeModel::host_slot(HostSlot slot) {
+  const auto size = static_cast<size_t>(block_size_);
+  return std::span(host_).subspan(static_cast<size_t>(slot) * size, size);
+}
+
 void FakeModel::poison(BlockId block) {
-  const auto begin = slots_.begin() + static_cast<ptrdiff_t>(block) * block_size_;
-  std::fill(begin, begin + block_size_, mix(~static_cast<uint64_t>(block)));
+  std::ranges::fill(this->block(block), mix(~static_cast<uint64_t>(block)));
 }
 
 void FakeModel::copy_block(BlockId from, BlockId to) {
-  const auto begin = slots_.begin() + static_cast<ptrdiff_t>(from) * block_size_;
-  std::copy(begin, begin + block_size_, slots_.begin() + static_cast<ptrdiff_t>(to) * block_size_);
+  std::ranges::copy(block(from), block(to).begin());
+}
+
+void FakeModel::swap_out(const BlockSwap& swap) {
+  std::ranges::copy(block(swap.block), host_slot(swap.host_slot).begin());
+}
+
+void FakeModel::swap_in(const BlockSwap& swap) {
+  std::ranges::copy(host_slot(swap.host_slot), block(swap.block).begin());
 }
 
 uint64_t& FakeModel::slot(std::span<const BlockId> table, int32_t position) {

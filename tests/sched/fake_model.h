@@ -58,11 +58,15 @@ uint64_t hash_of(std::span<const uint64_t> values);
 
 class FakeModel {
  public:
-  FakeModel(std::vector<GroupSpec> groups, int32_t block_size, int32_t max_blocks);
+  FakeModel(std::vector<GroupSpec> groups, int32_t block_size, int32_t max_blocks,
+            int32_t host_blocks);
 
   // Fills a block with values that nothing computed.
   void poison(BlockId block);
   void copy_block(BlockId from, BlockId to);
+  void swap_out(const BlockSwap& swap);
+  void swap_in(const BlockSwap& swap);
+  std::span<uint64_t> host_slot(HostSlot slot);
   // Computes one position and returns what its logits depend on. tables[g][p / block_size] is the
   // block of position p in group g.
   uint64_t compute(std::span<const std::vector<BlockId>> tables, int32_t position, TokenId token,
@@ -70,10 +74,12 @@ class FakeModel {
 
  private:
   uint64_t& slot(std::span<const BlockId> table, int32_t position);
+  std::span<uint64_t> block(BlockId block);
 
   std::vector<GroupSpec> groups_;
   int32_t block_size_;
   std::vector<uint64_t> slots_;  // [max_blocks, block_size]
+  std::vector<uint64_t> host_;   // [host_blocks, block_size]
 };
 
 }  // namespace octavo::sim

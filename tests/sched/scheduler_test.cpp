@@ -199,7 +199,7 @@ TEST_F(SchedulerTest, OnePromptIsComputedOnceForAllOutputs) {
   made = &plan();
   ASSERT_EQ(made->items.size(), 4u);
   // Three copy the half-full block; the last owner writes into it.
-  EXPECT_EQ(made->copies.size(), 3u);
+  EXPECT_EQ(made->moves.copies.size(), 3u);
   EXPECT_EQ(scheduler_->counters().copies, 3);
   EXPECT_EQ(in_use(), 5);
   for (const PlanItem& item : made->items) {

@@ -10,6 +10,7 @@
 #include <deque>
 #include <map>
 #include <set>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -90,6 +91,12 @@ WorldConfig draw_config(Random& random) {
   world.kv.max_blocks = random.between(one, random.pick<int32_t>({one + 3, 3 * one, 12 * one}));
   world.kv.extent_blocks = random.pick<int32_t>({1, 3, 8});
   world.kv.prefix_cache = random.chance(75);
+  world.kv.host_blocks = random.pick<int32_t>({0, 0, one / 2 + 1, 8 * one});
+  world.kv.report_spills = random.chance(50);
+  // From always recomputed to always swapped.
+  world.limits.costs = {.token = 1.0,
+                        .token_position = random.pick<double>({0.0, 0.1}),
+                        .block = random.pick<double>({0.0, 1.0, 4.0, 1000.0})};
   world.kv.hash = random.chance(30) ? colliding_hash : xxh3_block_hash;
   world.limits.max_running_sequences = random.between(1, 16);
   world.limits.max_queued_requests = random.between(1, 40);
@@ -131,7 +138,7 @@ struct SampledRow {
 struct CapturedStep {
   const Plan* plan = nullptr;
   std::vector<CapturedItem> items;
-  std::vector<BlockCopy> copies;
+  BlockMoves moves;
   std::vector<SampledRow> sampled;
 };
 
@@ -141,7 +148,9 @@ class World {
       : random_(seed),
         config_(draw_config(random_)),
         scheduler_(config_.kv, config_.limits),
-        model_(config_.kv.groups, config_.kv.block_size, config_.kv.max_blocks),
+        model_(config_.kv.groups, config_.kv.block_size, config_.kv.max_blocks,
+               config_.kv.host_blocks),
+        host_uses_(static_cast<size_t>(config_.kv.host_blocks), 0),
         report_(report),
         has_memory_(static_cast<size_t>(config_.kv.max_blocks), false) {
     for (std::vector<uint64_t>& uses : slot_uses_) {
@@ -189,15 +198,46 @@ class World {
     if (job.spec.outputs == 1 && random_.chance(20)) job.spec.beam_width = random_.between(1, 6);
     job.spec.priority = random_.chance(20) ? random_.between(-1, 1) : 0;
     job.spec.extra_key = random_.pick<std::string>({"", "", "", "a", "another tenant's salt"});
+    job.spec.retention = {.priority = random_.chance(60) ? 1 : random_.between(0, 3),
+                          .ttl_ms = random_.pick<int64_t>({0, 0, 5, 100})};
     job.sampling = {.seed = random_.next(),
                     .vocabulary = config_.vocabulary,
                     .end_every = random_.pick<int32_t>({0, 10, 30})};
     job.outputs.resize(static_cast<size_t>(job.spec.outputs));
     job.unfinished = job.spec.outputs;
+    offer_from_disk(job.spec);
     const Result<RequestId> id = scheduler_.submit(job.spec);
     if (!id) return false;
     jobs_.emplace(id.value(), std::move(job));
     return true;
+  }
+
+  // What the host tier dropped is kept on a disk, and sometimes offered back before a request that
+  // could use it.
+  void offer_from_disk(const RequestSpec& spec) {
+    if (!random_.chance(30)) return;
+    const auto size = static_cast<int32_t>(block_size());
+    for (int32_t end = size; end < std::ssize(spec.prompt); end += size) {
+      const std::vector<TokenId> prefix(spec.prompt.begin(), spec.prompt.begin() + end);
+      for (int32_t group = 0; group < std::ssize(config_.kv.groups); ++group) {
+        const auto found = disk_.find({prefix, spec.extra_key, group});
+        if (found == disk_.end()) continue;
+        const HostSlot slot = scheduler_.offer_host_block(prefix, spec.extra_key, group);
+        if (slot == kNoSlot) continue;
+        use_host_slot(slot, flying_.empty() ? 0 : flying_.back().plan->step, /*writes=*/true);
+        std::ranges::copy(found->second, model_.host_slot(slot).begin());
+        ++report_.offered;
+      }
+    }
+  }
+
+  // A step may not write a host slot that the step in flight uses.
+  void use_host_slot(HostSlot slot, uint64_t step, bool writes) {
+    uint64_t& last = host_uses_[static_cast<size_t>(slot)];
+    for (const CapturedStep& flying : flying_) {
+      if (writes && last == flying.plan->step) fail("a host slot in flight is written");
+    }
+    last = step;
   }
 
   void cancel() {
@@ -233,6 +273,8 @@ class World {
   }
 
   void step() {
+    now_ms_ += random_.between(0, 3);
+    scheduler_.set_time(now_ms_);
     const Plan& plan = scheduler_.plan(config_.token_budget);
     check_scheduler("plan");
     if (plan.empty() && flying_.empty() && scheduler_.has_work()) fail("nothing moves any more");
@@ -257,16 +299,8 @@ class World {
         has_memory_[static_cast<size_t>(block)] = true;
       });
     }
-    CapturedStep step{.plan = &plan, .items = {}, .copies = plan.copies, .sampled = {}};
-    for (const BlockCopy& copy : plan.copies) {
-      for (const BlockCopy& other : plan.copies) {
-        if (copy.from == other.to) fail("a block is both source and destination of copies");
-      }
-      for (int32_t slot = 0; slot < config_.kv.block_size; ++slot) {
-        check_slot(copy.to, slot, plan.step, true);
-        check_slot(copy.from, slot, plan.step, false);
-      }
-    }
+    CapturedStep step{.plan = &plan, .items = {}, .moves = plan.moves, .sampled = {}};
+    capture_moves(plan);
     int32_t total = 0;
     for (const PlanItem& item : plan.items) {
       total += item.q_len;
@@ -279,6 +313,32 @@ class World {
     }
     if (total != plan.token_count || total > config_.token_budget) fail("the budget is exceeded");
     flying_.push_back(std::move(step));
+  }
+
+  void capture_moves(const Plan& plan) {
+    const auto check_block = [&](BlockId block, bool writes) {
+      for (int32_t slot = 0; slot < config_.kv.block_size; ++slot) {
+        check_slot(block, slot, plan.step, writes);
+      }
+    };
+    std::set<BlockId> written;
+    for (const BlockSwap& swap : plan.moves.swap_out) {
+      check_block(swap.block, false);
+      use_host_slot(swap.host_slot, plan.step, true);
+    }
+    for (const BlockSwap& swap : plan.moves.swap_in) {
+      check_block(swap.block, true);
+      use_host_slot(swap.host_slot, plan.step, false);
+      if (!written.insert(swap.block).second) fail("a block gets two contents");
+    }
+    for (const BlockCopy& copy : plan.moves.copies) {
+      for (const BlockCopy& other : plan.moves.copies) {
+        if (copy.from == other.to) fail("a block is both source and destination of copies");
+      }
+      check_block(copy.to, true);
+      check_block(copy.from, false);
+      if (!written.insert(copy.to).second) fail("a block gets two contents");
+    }
   }
 
   CapturedItem capture_item(const Plan& plan, const PlanItem& item) {
@@ -331,7 +391,7 @@ class World {
   void execute_and_commit() {
     CapturedStep step = std::move(flying_.front());
     flying_.pop_front();
-    for (const BlockCopy& copy : step.copies) model_.copy_block(copy.from, copy.to);
+    execute(step.moves);
     std::vector<TokenId> samples;
     for (CapturedItem& captured : step.items) {
       const PlanItem& item = captured.item;
@@ -354,6 +414,16 @@ class World {
     ++report_.steps;
     commit(step, samples);
     last_samples_ = std::move(samples);
+  }
+
+  void execute(const BlockMoves& moves) {
+    for (const HostSpill& spill : moves.spills) {
+      const auto bytes = model_.host_slot(spill.host_slot);
+      disk_[{spill.tokens, spill.extra_key, spill.group}] = {bytes.begin(), bytes.end()};
+    }
+    for (const BlockSwap& swap : moves.swap_out) model_.swap_out(swap);
+    for (const BlockSwap& swap : moves.swap_in) model_.swap_in(swap);
+    for (const BlockCopy& copy : moves.copies) model_.copy_block(copy.from, copy.to);
   }
 
   void commit(const CapturedStep& step, const std::vector<TokenId>& samples) {
@@ -472,12 +542,19 @@ class World {
     report_.counters.prefix_hit_tokens += counters.prefix_hit_tokens;
     report_.counters.evictions += counters.evictions;
     report_.counters.copies += counters.copies;
+    report_.counters.swap_preemptions += counters.swap_preemptions;
+    report_.counters.swapped_out += counters.swapped_out;
+    report_.counters.swapped_in += counters.swapped_in;
   }
 
   Random random_;
   WorldConfig config_;
   Scheduler scheduler_;
   FakeModel model_;
+  std::vector<uint64_t> host_uses_;  // [host slots] the step that used it last
+  // (prefix, key, group) -> what a host slot held when it was dropped.
+  std::map<std::tuple<std::vector<TokenId>, std::string, int32_t>, std::vector<uint64_t>> disk_;
+  int64_t now_ms_ = 0;
   SimulationReport& report_;
   std::optional<std::string> failure_;
   std::map<RequestId, Job> jobs_;

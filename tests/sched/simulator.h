@@ -32,6 +32,7 @@ struct SimulationReport {
   int64_t voided = 0;       // samples of steps that ran ahead in vain
   int64_t extents_released = 0;
   int64_t beam_choices = 0;  // of beam searches, with several beams
+  int64_t offered = 0;       // blocks that came back from the disk
   SchedulerCounters counters;
 };
 

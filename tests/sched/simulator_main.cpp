@@ -34,12 +34,15 @@ int main(int argc, char** argv) {
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   fmt::print(
       "{} worlds, {} requests finished, {} cancelled, {} steps, {} tokens computed in {:.1f} s\n"
-      "{} preemptions, {} evictions, {} copies, {} of {} prompt tokens found, {} samples "
+      "{} preemptions, {} of them by swap, {} blocks to the host tier, {} from it, {} from the "
+      "disk\n"
+      "{} evictions, {} copies, {} of {} prompt tokens found, {} samples "
       "truncated, "
       "{} void, {} extents released\n",
       report.worlds, report.finished, report.cancelled, report.steps, report.tokens,
-      seconds.count(), report.counters.preemptions, report.counters.evictions,
-      report.counters.copies, report.counters.prefix_hit_tokens,
+      seconds.count(), report.counters.preemptions, report.counters.swap_preemptions,
+      report.counters.swapped_out, report.counters.swapped_in, report.offered,
+      report.counters.evictions, report.counters.copies, report.counters.prefix_hit_tokens,
       report.counters.prefix_query_tokens, report.truncations, report.voided,
       report.extents_released);
   if (report.failure) {

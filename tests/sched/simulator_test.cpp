@@ -19,6 +19,11 @@ TEST(SchedulerSimulator, EveryOutputEqualsTheRequestAlone) {
   EXPECT_GT(report.counters.evictions, 100);
   EXPECT_GT(report.counters.copies, 100);
   EXPECT_GT(report.counters.prefix_hit_tokens, 1000);
+  EXPECT_GT(report.counters.swap_preemptions, 100);
+  EXPECT_GT(report.counters.preemptions, report.counters.swap_preemptions + 100);
+  EXPECT_GT(report.counters.swapped_out, 1000);
+  EXPECT_GT(report.counters.swapped_in, 1000);
+  EXPECT_GT(report.offered, 10);
 }
 
 }  // namespace
