@@ -32,6 +32,13 @@ struct Request {
   SamplingParams sampling;
   int32_t outputs = 1;   // independent continuations of the one prompt, 1 to 128
   int32_t priority = 0;  // lower is served first; equal priorities first come, first served
+  // Only requests with equal salts find each other's cached prefixes; at most 256 bytes.
+  std::string cache_salt;
+  // When room is needed, cached blocks of a lower priority are dropped first: from 0, dropped
+  // before all others, to 3. 1 is usual.
+  int32_t cache_priority = 1;
+  // A cache_priority above 1 holds for this long after the last use; 0: for good. At most 10 years.
+  int64_t cache_ttl_seconds = 0;
   // Log probabilities of the prompt's own tokens (all but the first); nothing is generated, and no
   // cached prefix is used.
   bool score_prompt = false;

@@ -26,10 +26,4 @@ struct BlockCopy {
   BlockId to = kNoBlock;
 };
 
-// A block that lies, or shall lie, in host memory: which of the slots there is its own.
-struct BlockSwap {
-  BlockId block = kNoBlock;
-  int32_t host_slot = 0;
-};
-
 }  // namespace octavo

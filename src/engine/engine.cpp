@@ -36,6 +36,9 @@ class EngineImpl final : public Engine {
     submission.prompt = std::move(spec.prompt);
     submission.outputs = request.outputs;
     submission.priority = request.priority;
+    submission.cache_salt = std::move(request.cache_salt);
+    submission.cache_priority = request.cache_priority;
+    submission.cache_ttl_seconds = request.cache_ttl_seconds;
     submission.score_prompt = request.score_prompt;
     submission.rules = std::make_shared<const OutputRules>(std::move(rules));
     submission.channel = std::make_shared<RequestChannel>(request.outputs);

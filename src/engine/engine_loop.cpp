@@ -1,6 +1,7 @@
 #include "engine/engine_loop.h"
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 
 #include "base/check.h"
@@ -66,9 +67,15 @@ void EngineLoop::start(Submission submission) {
   spec.max_new_tokens = submission.rules->params.max_tokens;
   spec.outputs = submission.outputs;
   spec.priority = submission.priority;
-  // A scored prompt needs the logits of every position, so it must not find any of them in the
-  // cache: a key of its own keeps it apart.
-  if (submission.score_prompt) spec.extra_key = "score " + std::to_string(submission.key);
+  spec.retention = {.priority = submission.cache_priority,
+                    .ttl_ms = 1000 * submission.cache_ttl_seconds};
+  // The first words keep keys of different kinds apart. A scored prompt needs the logits of every
+  // position, so it must not find any of them in the cache: its key is its own.
+  if (submission.score_prompt) {
+    spec.extra_key = "score " + std::to_string(submission.key);
+  } else if (!submission.cache_salt.empty()) {
+    spec.extra_key = "salt " + submission.cache_salt;
+  }
   const Result<RequestId> id = scheduler_.submit(std::move(spec));
   OCTAVO_CHECK(id.ok(), "a checked request was refused: {}", id.error().message);
 
@@ -94,6 +101,8 @@ void EngineLoop::cancel(uint64_t key) {
 }
 
 void EngineLoop::step() {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  scheduler_.set_time(std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
   const Plan& plan = scheduler_.plan(static_cast<int32_t>(config_.batch_tokens));
   OCTAVO_CHECK(!plan.empty(), "there is work and nothing to do");
   const Batch& batch = batch_builder_.build(plan, scheduler_, [this](const Sequence& sequence) {

@@ -47,6 +47,9 @@ struct Submission {
   std::vector<int32_t> prompt;
   int32_t outputs = 1;
   int32_t priority = 0;
+  std::string cache_salt;
+  int32_t cache_priority = 1;
+  int64_t cache_ttl_seconds = 0;
   bool score_prompt = false;
   std::shared_ptr<const OutputRules> rules;
   std::shared_ptr<RequestChannel> channel;

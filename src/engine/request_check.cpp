@@ -12,6 +12,9 @@ namespace {
 constexpr int32_t kMaxOutputs = 128;
 constexpr size_t kMaxLogitBias = 4096;
 constexpr size_t kMaxStopTokens = 1024;
+constexpr size_t kMaxSaltBytes = 256;
+constexpr int32_t kMaxCachePriority = 3;
+constexpr int64_t kMaxCacheTtlSeconds = int64_t{10} * 365 * 24 * 3600;
 
 Result<void> check_token(const char* field, int32_t token, const ModelInfo& info) {
   if (token >= 0 && token < info.vocabulary) return {};
@@ -49,6 +52,22 @@ Result<void> check_range(const SamplingField& field, Number value) {
                        field.minimum_allowed ? "[" : "(", field.minimum, field.maximum);
 }
 
+Result<void> check_cache_use(const Request& request) {
+  if (request.cache_salt.size() > kMaxSaltBytes) {
+    return invalid_input("cache_salt: {} bytes are more than {}", request.cache_salt.size(),
+                         kMaxSaltBytes);
+  }
+  if (request.cache_priority < 0 || request.cache_priority > kMaxCachePriority) {
+    return invalid_input("cache_priority: {} is not in [0, {}]", request.cache_priority,
+                         kMaxCachePriority);
+  }
+  if (request.cache_ttl_seconds < 0 || request.cache_ttl_seconds > kMaxCacheTtlSeconds) {
+    return invalid_input("cache_ttl_seconds: {} is not in [0, {}]", request.cache_ttl_seconds,
+                         kMaxCacheTtlSeconds);
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<void> check_sampling(const SamplingParams& params) {
@@ -68,6 +87,7 @@ Result<void> check_sampling(const SamplingParams& params) {
 }
 
 Result<void> check_request(const Request& request, const ModelInfo& info) {
+  OCTAVO_TRY(check_cache_use(request));
   if (request.prompt.empty()) return invalid_input("prompt: it has no tokens");
   for (const int32_t token : request.prompt) OCTAVO_TRY(check_token("prompt", token, info));
   if (request.outputs < 1 || request.outputs > kMaxOutputs) {

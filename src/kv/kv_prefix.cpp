@@ -248,7 +248,8 @@ HostSlot KvCache::offer_host_block(std::span<const TokenId> tokens, std::string_
     index_.drop_reference(parent);
   }
   if (entry == kNoEntry) return kNoSlot;
-  const HostSlot slot = present(entry, group) ? kNoSlot : take_host_slot(entry, group, /*report_spill=*/false);
+  const HostSlot slot =
+      present(entry, group) ? kNoSlot : take_host_slot(entry, group, /*report_spill=*/false);
   index_.drop_reference(entry);
   return slot;
 }

@@ -299,10 +299,43 @@ TEST(Engine, APromptThatWasSeenIsNotComputedAgain) {
   EXPECT_EQ(before.prompt_tokens, 64);
   EXPECT_EQ(run_to_end(*engine, request), first);
   const EngineStats after = engine->stats();
-  EXPECT_EQ(after.prompt_tokens - before.prompt_tokens,
-            16);  // the last block: its logits are needed
-  EXPECT_EQ(after.prefix_hit_tokens, 48);
+  EXPECT_EQ(after.prompt_tokens - before.prompt_tokens, 1);  // the last: its logits are needed
+  EXPECT_EQ(after.prefix_hit_tokens, 63);
   EXPECT_GT(after.blocks_cached, 0);
+}
+
+TEST(Engine, ASaltKeepsACacheToItself) {
+  auto engine = make_engine(tiny_config());
+  Request request = greedy(counting(3, 64), 4);
+  request.cache_salt = "one tenant";
+  const auto first = run_to_end(*engine, request);
+  request.cache_salt = "another tenant";
+  EXPECT_EQ(run_to_end(*engine, request), first);
+  request.cache_salt = "";
+  EXPECT_EQ(run_to_end(*engine, request), first);
+  EXPECT_EQ(engine->stats().prefix_hit_tokens, 0);
+  request.cache_salt = "one tenant";
+  EXPECT_EQ(run_to_end(*engine, request), first);
+  EXPECT_EQ(engine->stats().prefix_hit_tokens, 63);
+}
+
+TEST(Engine, CacheParametersAreChecked) {
+  auto engine = make_engine(tiny_config());
+  const auto message = [&](auto change) {
+    Request request = greedy(counting(3, 8), 4);
+    change(request);
+    const auto stream = engine->submit(request);
+    return stream.ok() ? std::string("accepted") : stream.error().message;
+  };
+  EXPECT_NE(message([](Request& r) { r.cache_salt.assign(257, 's'); }).find("cache_salt"),
+            std::string::npos);
+  for (const int32_t priority : {-1, 4}) {
+    EXPECT_NE(message([&](Request& r) { r.cache_priority = priority; }).find("cache_priority"),
+              std::string::npos);
+  }
+  EXPECT_NE(message([](Request& r) { r.cache_ttl_seconds = -1; }).find("cache_ttl_seconds"),
+            std::string::npos);
+  EXPECT_EQ(message([](Request& r) { r.cache_priority = 3; }), "accepted");
 }
 
 TEST(Engine, IdleMemoryIsGivenBack) {
