@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/check.h"
 #include "kv/group.h"
 
 namespace octavo::simulate {
@@ -36,7 +37,10 @@ struct Machine {
 
   int64_t token_bytes() const { return group_token_bytes * static_cast<int64_t>(groups.size()); }
   // Tokens of all layers that the memory holds.
-  int64_t slots() const { return memory_bytes / token_bytes(); }
+  int64_t slots() const {
+    OCTAVO_CHECK(token_bytes() > 0);
+    return memory_bytes / token_bytes();
+  }
 };
 
 }  // namespace octavo::simulate

@@ -213,8 +213,9 @@ class PagedRun {
     branches_.resize(plan.samples.size() * width);
     parents_.resize(width);
     std::span<Branch> rest = branches_;
-    for (size_t begin = 0, end = 0; begin < plan.samples.size(); begin = end) {
+    for (size_t begin = 0; begin < plan.samples.size();) {
       const RequestId request = scheduler_.sequence(plan.samples[begin]).request();
+      size_t end = begin + 1;
       while (end < plan.samples.size() &&
              scheduler_.sequence(plan.samples[end]).request() == request) {
         ++end;
@@ -226,6 +227,7 @@ class PagedRun {
         results_[i].branches = rest.first(count);
         rest = rest.subspan(count);
       }
+      begin = end;
     }
   }
 
