@@ -1,6 +1,7 @@
 // Draws how the bookkeeping of a step grows with the sequences, from what sched_bench measured:
 //
-//   sched_bench --benchmark_out=growth.json && growth_plot < growth.json > growth.svg
+//   sched_bench --benchmark_repetitions=9 --benchmark_out=growth.json
+//   growth_plot < growth.json > growth.svg
 #include <fmt/format.h>
 
 #include <charconv>
@@ -23,13 +24,14 @@ struct Point {
   double time_us = 0;
 };
 
-// The runs named "plan_and_commit/<sequences>".
+// The medians of the runs named "plan_and_commit/<sequences>".
 std::vector<Point> read_points(const nlohmann::json& document) {
   constexpr std::string_view kName = "plan_and_commit/";
   std::vector<Point> points;
   for (const nlohmann::json& run : document.at("benchmarks")) {
-    const auto name = run.at("name").get<std::string>();
-    if (!name.starts_with(kName) || run.at("time_unit") != "us") continue;
+    const auto name = run.at("run_name").get<std::string>();
+    const bool is_median = run.value("aggregate_name", "") == "median";
+    if (!name.starts_with(kName) || !is_median || run.at("time_unit") != "us") continue;
     Point point{.time_us = run.at("cpu_time").get<double>()};
     const char* const end = name.data() + name.size();
     const auto parsed = std::from_chars(name.data() + kName.size(), end, point.sequences);
@@ -70,7 +72,7 @@ int main() {
   const std::vector<octavo::Point> points =
       is_result ? octavo::read_points(document) : std::vector<octavo::Point>{};
   if (points.empty()) {
-    std::cerr << "growth_plot: standard input has no results of sched_bench in JSON\n";
+    std::cerr << "growth_plot: no medians of plan_and_commit in the JSON on standard input\n";
     return 1;
   }
   std::cout << octavo::draw(points);
