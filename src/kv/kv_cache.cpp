@@ -1,6 +1,7 @@
 #include "kv/kv_cache.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "base/check.h"
@@ -66,6 +67,7 @@ int32_t KvCache::held_blocks(const SequenceBlocks& blocks) {
 }
 
 int32_t KvCache::blocks_to_take(const SequenceBlocks& blocks, int32_t first, int32_t count) const {
+  if (first + count <= blocks.writable_end) return 0;
   const int32_t begin = first / block_size();
   const int32_t end = (first + count - 1) / block_size() + 1;
   int32_t needed = 0;
@@ -100,6 +102,8 @@ int32_t KvCache::blocks_to_take(std::span<const SequenceBlocks* const> sequences
 }
 
 void KvCache::make_writable(SequenceBlocks& blocks, int32_t first, int32_t count) {
+  blocks.written_by = planned_step();
+  if (first + count <= blocks.writable_end) return;
   const int32_t begin = first / block_size();
   const int32_t end = (first + count - 1) / block_size() + 1;
   for (size_t g = 0; g < blocks.tables.size(); ++g) {
@@ -120,16 +124,14 @@ void KvCache::make_writable(SequenceBlocks& blocks, int32_t first, int32_t count
       }
     }
     for (int32_t i = present; i < end; ++i) table.push_back(take());
-    for (int32_t i = begin; i < end; ++i) {
-      written(table[static_cast<size_t>(i)]) = {.step = planned_step()};
-    }
   }
+  blocks.writable_end = end * block_size();
 }
 
-KvCache::Written& KvCache::written(BlockId block) {
+KvCache::Content& KvCache::content(BlockId block) {
   const auto index = static_cast<size_t>(block);
-  if (written_.size() <= index) written_.resize(index + 1);
-  return written_[index];
+  if (contents_.size() <= index) contents_.resize(index + 1);
+  return contents_[index];
 }
 
 // The owners of a block that the planned step copies may leave while the plan is still being made;
@@ -156,7 +158,7 @@ void KvCache::offload(BlockId block) {
   const EntryId entry = index_.entry_of(block);
   const int32_t group = index_.group_of(block);
   if (const HostSlot slot = index_.host_slot(entry, group); slot != kNoSlot) return;
-  if (!written(block).offload || index_.has_other_block(block)) return;
+  if (!content(block).offload || index_.has_other_block(block)) return;
   const HostSlot slot = take_host_slot(entry, group, config_.report_spills);
   if (slot == kNoSlot) return;
   moves_.swap_out.push_back({block, slot});
@@ -191,9 +193,15 @@ void KvCache::drop_owner(BlockId block, const Retention& retention) {
 }
 
 void KvCache::drop_outside_window(SequenceBlocks& blocks, int32_t position) {
+  if (position < blocks.next_drop) return;
+  blocks.next_drop = std::numeric_limits<int32_t>::max();
   for (size_t g = 0; g < blocks.tables.size(); ++g) {
     BlockTable& table = blocks.tables[g];
-    const int32_t keep = first_visible(config_.groups[g], position) / block_size();
+    const GroupSpec& group = config_.groups[g];
+    if (group.window == 0) continue;
+    const int32_t keep = first_visible(group, position) / block_size();
+    // The first position whose window begins after the block `keep`.
+    blocks.next_drop = std::min(blocks.next_drop, (keep + 1) * block_size() + group.window - 1);
     for (; table.first_held < keep; ++table.first_held) {
       BlockId& block = table.blocks[static_cast<size_t>(table.first_held)];
       drop_owner(block, blocks.retention);
@@ -202,12 +210,10 @@ void KvCache::drop_outside_window(SequenceBlocks& blocks, int32_t position) {
   }
 }
 
-void KvCache::fork(const SequenceBlocks& from, SequenceBlocks& to) {
+void KvCache::fork(SequenceBlocks& from, SequenceBlocks& to) {
   OCTAVO_CHECK(to.tables.empty());
-  to.tables = from.tables;
-  to.tip = from.tip;
-  to.indexed = from.indexed;
-  to.retention = from.retention;
+  from.writable_end = 0;
+  to = from;
   index_.add_reference(to.tip);
   for (const BlockTable& table : to.tables) {
     for (const BlockId block : table.blocks) {
@@ -223,7 +229,7 @@ void KvCache::release(SequenceBlocks& blocks, bool offload) {
     for (const BlockTable& table : blocks.tables) {
       const BlockId block = table.blocks[i];
       if (block == kNoBlock) continue;
-      written(block).offload = offload;
+      content(block).offload = offload;
       drop_owner(block, blocks.retention);
     }
   }

@@ -127,7 +127,7 @@ class KvCache {
   // Drops the blocks that no query at `position` or later can see.
   void drop_outside_window(SequenceBlocks& blocks, int32_t position);
   // `to` (empty) gets everything `from` has, shared.
-  void fork(const SequenceBlocks& from, SequenceBlocks& to);
+  void fork(SequenceBlocks& from, SequenceBlocks& to);
   // Tails before heads; leaves empty tables. Blocks that become cached and are evicted later go to
   // the host tier, or are forgotten where `offload` is false.
   void release(SequenceBlocks& blocks, bool offload = true);
@@ -139,7 +139,7 @@ class KvCache {
   // full.
   void index_tail(SequenceBlocks& blocks, std::span<const TokenId> tokens,
                   std::string_view extra_key, int32_t count);
-  // The sequence goes back to `count` computed tokens: later blocks of it are not looked up again.
+  // The sequence goes back to `count` computed tokens: the blocks after them may be written again.
   void unindex_after(SequenceBlocks& blocks, int32_t count);
 
   // Content from elsewhere: a slot of the host tier for the last block of `tokens` (whole blocks,
@@ -161,17 +161,19 @@ class KvCache {
   // The first breach in counts, lists or tables; `live` are the blocks of every sequence. For
   // tests: O(all).
   std::optional<std::string> check_integrity(std::span<const SequenceBlocks* const> live) const;
+  // The same for what the tables alone do not say: `computed` is the position computed next.
+  std::optional<std::string> check_shortcuts(const SequenceBlocks& blocks, int32_t computed) const;
 
  private:
-  // How a block's content came about, by BlockId.
-  struct Written {
-    uint64_t step = 0;    // that wrote to the block last, or will
-    bool offload = true;  // whether the content is worth a place in the host tier
+  // Of a block that stands for an entry's content.
+  struct Content {
+    uint64_t written_by = 0;  // no later step wrote it
+    bool offload = true;      // whether it is worth a place in the host tier
   };
 
   int32_t block_size() const { return config_.block_size; }
   uint64_t planned_step() const { return begun_ + 1; }  // the number of the step being planned
-  Written& written(BlockId block);
+  Content& content(BlockId block);
 
   bool present(EntryId entry, int32_t group) const;
   void match_partial(std::span<const TokenId> rest, std::string_view extra_key,
@@ -179,6 +181,7 @@ class KvCache {
   bool readable(EntryId entry) const;
   template <class Visit>
   void visit_match(const PrefixMatch& match, Visit visit) const;
+  void attach(EntryId entry, int32_t group, BlockId block, uint64_t written_by);
   BlockId adopt_from_host(EntryId entry, int32_t group);
   void adopt_partial(SequenceBlocks& blocks, const PrefixMatch& match);
 
@@ -197,7 +200,7 @@ class KvCache {
   HostTier host_;
   uint64_t begun_ = 0;  // steps
   uint64_t ended_ = 0;
-  std::vector<Written> written_;
+  std::vector<Content> contents_;          // by BlockId
   BlockMoves moves_;                       // since the last drain_moves()
   std::deque<std::vector<BlockId>> held_;  // per step in flight, oldest first: released at its end
   std::vector<BlockId> copied_;            // sources of copies that the next step to begin performs

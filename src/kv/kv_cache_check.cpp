@@ -25,6 +25,24 @@ std::optional<std::string> KvCache::check_host() const {
   return std::nullopt;
 }
 
+std::optional<std::string> KvCache::check_shortcuts(const SequenceBlocks& blocks,
+                                                    int32_t computed) const {
+  for (size_t g = 0; g < blocks.tables.size(); ++g) {
+    const BlockTable& table = blocks.tables[g];
+    for (int32_t i = computed / block_size(); i * block_size() < blocks.writable_end; ++i) {
+      const BlockId block = table.blocks.at(static_cast<size_t>(i));
+      if (pool_.owners(block) != 1 || pool_.has_content(block)) {
+        return fmt::format("block {} is not its sequence's alone to write", block);
+      }
+    }
+    const int32_t last = blocks.next_drop - 1;
+    if (last >= 0 && first_visible(config_.groups[g], last) / block_size() > table.first_held) {
+      return fmt::format("group {} keeps a block that its window has passed", g);
+    }
+  }
+  return std::nullopt;
+}
+
 std::optional<std::string> KvCache::check_tables(
     std::span<const SequenceBlocks* const> live) const {
   const auto total = static_cast<size_t>(config_.max_blocks);

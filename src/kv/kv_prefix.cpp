@@ -63,7 +63,8 @@ bool KvCache::readable(EntryId entry) const {
     const auto group = static_cast<int32_t>(g);
     const BlockId block = index_.block(entry, group);
     if (block == kNoBlock && index_.host_slot(entry, group) == kNoSlot) return false;
-    if (block != kNoBlock && written_[static_cast<size_t>(block)].step > begun_) return false;
+    if (block != kNoBlock && contents_[static_cast<size_t>(block)].written_by > begun_)
+      return false;
   }
   return true;
 }
@@ -146,9 +147,7 @@ BlockId KvCache::adopt_from_host(EntryId entry, int32_t group) {
   const BlockId block = take();
   moves_.swap_in.push_back({block, slot});
   ++swapped_in_;
-  written(block) = {};
-  index_.attach(entry, group, block);
-  pool_.set_content(block, true);
+  attach(entry, group, block, /*written_by=*/0);  // swaps precede copies
   return block;
 }
 
@@ -170,7 +169,6 @@ void KvCache::adopt_partial(SequenceBlocks& blocks, const PrefixMatch& match) {
   for (size_t g = 0; g < config_.groups.size(); ++g) {
     const auto group = static_cast<int32_t>(g);
     const BlockId own = take();
-    written(own) = {.step = planned_step()};
     blocks.tables[g].blocks.push_back(own);
     if (sources[g] == kNoBlock) {
       moves_.swap_in.push_back({own, index_.host_slot(match.partial, group)});
@@ -184,19 +182,25 @@ void KvCache::adopt_partial(SequenceBlocks& blocks, const PrefixMatch& match) {
   index_.drop_reference(match.partial);
 }
 
+// From now on the block, written by that step at the latest, stands for the entry's content.
+void KvCache::attach(EntryId entry, int32_t group, BlockId block, uint64_t written_by) {
+  index_.attach(entry, group, block);
+  pool_.set_content(block, true);
+  content(block) = {.written_by = written_by};
+}
+
 void KvCache::index_blocks(SequenceBlocks& blocks, std::span<const TokenId> tokens,
                            std::string_view extra_key, int32_t count) {
   if (!config_.prefix_cache) return;
   const auto size = static_cast<size_t>(block_size());
-  while (blocks.indexed < count / block_size()) {
+  while ((blocks.indexed + 1) * block_size() <= count) {
     const auto i = static_cast<size_t>(blocks.indexed);
     const EntryId entry = index_.find_or_add(blocks.tip, tokens.subspan(i * size, size), extra_key);
     if (entry == kNoEntry) return;
     for (size_t g = 0; g < blocks.tables.size(); ++g) {
       const BlockId block = blocks.tables[g].blocks[i];
       if (block == kNoBlock || pool_.has_content(block)) continue;
-      index_.attach(entry, static_cast<int32_t>(g), block);
-      pool_.set_content(block, true);
+      attach(entry, static_cast<int32_t>(g), block, blocks.written_by);
     }
     index_.add_reference(entry);
     index_.drop_reference(blocks.tip);
@@ -206,6 +210,7 @@ void KvCache::index_blocks(SequenceBlocks& blocks, std::span<const TokenId> toke
 }
 
 void KvCache::unindex_after(SequenceBlocks& blocks, int32_t count) {
+  blocks.writable_end = 0;
   while (blocks.indexed > count / block_size()) {
     const EntryId parent = index_.parent(blocks.tip);
     index_.add_reference(parent);
@@ -228,8 +233,7 @@ void KvCache::index_tail(SequenceBlocks& blocks, std::span<const TokenId> tokens
   for (size_t g = 0; g < blocks.tables.size(); ++g) {
     const BlockId block = blocks.tables[g].blocks[static_cast<size_t>(full)];
     if (block == kNoBlock || pool_.has_content(block)) continue;
-    index_.attach(entry, static_cast<int32_t>(g), block);
-    pool_.set_content(block, true);
+    attach(entry, static_cast<int32_t>(g), block, blocks.written_by);
   }
   index_.drop_reference(entry);
 }

@@ -158,7 +158,7 @@ void Scheduler::leave_running(Sequence& s, bool offload) {
 }
 
 // Another sequence with the tokens and blocks of this one.
-Sequence& Scheduler::fork_off(const Sequence& parent, int32_t output_index) {
+Sequence& Scheduler::fork_off(Sequence& parent, int32_t output_index) {
   Sequence& s = create(parent.request_);
   s.output_index_ = output_index;
   s.priority_ = parent.priority_;
@@ -436,7 +436,7 @@ void Scheduler::accept(Sequence& s, const PlanItem& item, const SampleResult& re
                result.accepted.size(), item.q_len);
   OCTAVO_CHECK(s.generated_length() + std::ssize(result.accepted) <= s.max_new_tokens_);
   --s.uncommitted_samples_;
-  s.tokens_.insert(s.tokens_.end(), result.accepted.begin(), result.accepted.end());
+  for (const TokenId token : result.accepted) s.tokens_.push_back(token);
   const auto known = static_cast<int32_t>(s.tokens_.size());
   if (result.accepted.size() != 1) {
     // A later step that was planned already took this sample for the next token: it is void. The

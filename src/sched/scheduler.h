@@ -153,7 +153,7 @@ class Scheduler {
   void finish(Sequence& s);
   void enqueue(Sequence& s);
   void leave_running(Sequence& s, bool offload);
-  Sequence& fork_off(const Sequence& parent, int32_t output_index);
+  Sequence& fork_off(Sequence& parent, int32_t output_index);
 
   // Parts of plan().
   void plan_running(Plan& plan);

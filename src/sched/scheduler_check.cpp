@@ -38,6 +38,7 @@ std::optional<std::string> Scheduler::check_sequence(const Sequence& s) const {
       if (s.blocks_.indexed * kv_.config().block_size > s.computed_) {
         return fmt::format("sequence {} indexed what it has not computed", s.id_);
       }
+      if (auto breach = kv_.check_shortcuts(s.blocks_, s.computed_)) return breach;
       break;
     }
     case State::over:

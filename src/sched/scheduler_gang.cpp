@@ -67,7 +67,7 @@ bool Scheduler::secure_last_tokens(const Gang& gang) {
     kv_.drop_outside_window(s->blocks_, s->computed_);
     blocks.push_back(&s->blocks_);
   }
-  const Sequence& leader = *gang.members.front();
+  Sequence& leader = *gang.members.front();
   const int32_t needed = kv_.blocks_to_take(blocks, leader.computed_);
   if (needed <= kv_.available()) return true;
   dry_ = true;
@@ -95,7 +95,7 @@ void Scheduler::preempt_gang(Gang& gang) {
 
 // The first member has computed what all have in common.
 void Scheduler::gather(Gang& gang) {
-  const Sequence& leader = *gang.members.front();
+  Sequence& leader = *gang.members.front();
   for (Sequence* s : gang.members) {
     if (s == &leader) continue;
     kv_.fork(leader.blocks_, s->blocks_);

@@ -74,28 +74,29 @@ class Sequence {
     return complete ? 0 : goal() - computed_;
   }
 
+  // What every step reads and writes, first and together: that is most of what a step costs.
+  State state_ = State::waiting;
+  int32_t prompt_length_ = 0;
+  int32_t max_new_tokens_ = 0;
+  int32_t computed_ = 0;
+  int32_t in_flight_ = 0;            // times that uncommitted plans name it
+  int32_t uncommitted_samples_ = 0;  // drawn by uncommitted plans and still wanted
+  int32_t last_row_ = -1;            // of its newest uncommitted sample in that plan's samples
+  int32_t promised_blocks_ = 0;      // kept back for the rest of its prompt when it was admitted
+  int32_t unforked_ = 0;  // outputs 1 .. n - 1 that are still to be forked off this sequence
   SequenceId id_ = -1;
+  Gang* gang_ = nullptr;           // of a beam that is not over
+  uint64_t wanted_from_step_ = 0;  // results of earlier steps are void since a truncation
+  std::vector<TokenId> tokens_;
+  SequenceBlocks blocks_;
+
+  std::shared_ptr<const std::string> extra_key_;
   RequestId request_ = 0;  // also the order of arrival
   int32_t output_index_ = 0;
   int32_t beam_ = 0;
   int32_t priority_ = 0;
-  int32_t prompt_length_ = 0;
-  int32_t max_new_tokens_ = 0;
-  int32_t unforked_ = 0;  // outputs 1 .. n - 1 that are still to be forked off this sequence
-  Gang* gang_ = nullptr;  // of a beam that is not over
-  State state_ = State::waiting;
   bool was_admitted_ = false;
-  std::vector<TokenId> tokens_;
-  std::shared_ptr<const std::string> extra_key_;
   Retention retention_;
-  SequenceBlocks blocks_;
-  int32_t computed_ = 0;
-  int32_t promised_blocks_ = 0;  // kept back for the rest of its prompt when it was admitted
-
-  int32_t in_flight_ = 0;            // times that uncommitted plans name it
-  int32_t uncommitted_samples_ = 0;  // drawn by uncommitted plans and still wanted
-  int32_t last_row_ = -1;            // of its newest uncommitted sample in that plan's samples
-  uint64_t wanted_from_step_ = 0;    // results of earlier steps are void since a truncation
 };
 
 }  // namespace octavo
