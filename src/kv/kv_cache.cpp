@@ -185,6 +185,7 @@ HostSlot KvCache::take_host_slot(EntryId entry, int32_t group, bool report_spill
 
 void KvCache::drop_owner(BlockId block, const Retention& retention) {
   pool_.retain(block, retention);
+  content(block).left_after = begun_;
   if (!held_.empty() && pool_.owners(block) == 1) {
     pool_.hold(block);
     held_.back().push_back(block);

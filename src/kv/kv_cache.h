@@ -28,6 +28,7 @@
 #include "kv/block_table.h"
 #include "kv/group.h"
 #include "kv/host_tier.h"
+#include "kv/kv_snapshot.h"
 #include "kv/prefix_index.h"
 
 namespace octavo {
@@ -84,6 +85,12 @@ struct PrefixMatch {
     partial = kNoEntry;
     tail = {};
   }
+};
+
+// A sequence's blocks and how many of its tokens are computed, once the planned steps have run.
+struct LiveBlocks {
+  const SequenceBlocks* blocks = nullptr;
+  int32_t computed = 0;
 };
 
 class KvCache {
@@ -158,6 +165,9 @@ class KvCache {
   // back. No step may be in flight.
   std::vector<ExtentId> release_idle();
 
+  // What every committed block holds and for whom; `live` are all sequences that hold blocks.
+  KvSnapshot snapshot(std::span<const LiveBlocks> live) const;
+
   // The first breach in counts, lists or tables; `live` are the blocks of every sequence. For
   // tests: O(all).
   std::optional<std::string> check_integrity(std::span<const SequenceBlocks* const> live) const;
@@ -168,6 +178,7 @@ class KvCache {
   // Of a block that stands for an entry's content.
   struct Content {
     uint64_t written_by = 0;  // no later step wrote it
+    uint64_t left_after = 0;  // the newest step when the last owner left
     bool offload = true;      // whether it is worth a place in the host tier
   };
 
@@ -191,6 +202,7 @@ class KvCache {
   void hold_source(BlockId block);
   void drop_owner(BlockId block, const Retention& retention);
 
+  BlockSnapshot snapshot_block(BlockId block) const;
   std::optional<std::string> check_tables(std::span<const SequenceBlocks* const> live) const;
   std::optional<std::string> check_host() const;
 

@@ -43,6 +43,7 @@
 #include "octavo/result.h"
 #include "sched/gang.h"
 #include "sched/plan.h"
+#include "sched/scheduler_snapshot.h"
 #include "sched/sequence.h"
 
 namespace octavo {
@@ -133,6 +134,8 @@ class Scheduler {
   int32_t queued_requests() const { return queued_requests_; }
   const KvCache& kv() const { return kv_; }  // block size, groups, counts
   SchedulerCounters counters() const;
+  // Who holds which block, for people. Between two calls of the others.
+  SchedulerSnapshot snapshot() const;
 
   // The first breach of an invariant; nothing when all is well. For tests: it visits everything.
   std::optional<std::string> check_integrity() const;

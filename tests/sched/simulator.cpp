@@ -290,6 +290,35 @@ class World {
   void check_scheduler(const char* when) {
     if (auto breach = scheduler_.check_integrity())
       fail(fmt::format("after {}: {}", when, *breach));
+    if (++checks_ % 16 == 0) check_snapshot();
+  }
+
+  // The snapshot adds up to the pool's counts and to the tables of the sequences.
+  void check_snapshot() {
+    const SchedulerSnapshot snapshot = scheduler_.snapshot();
+    const auto committed = static_cast<int32_t>(snapshot.kv.blocks.size());
+    PoolCounts seen{.total = config_.kv.max_blocks,
+                    .uncommitted = config_.kv.max_blocks - committed};
+    std::vector<int32_t> owned(snapshot.sequences.size(), 0);
+    for (const BlockSnapshot& block : snapshot.kv.blocks) {
+      if (block.state == BlockState::free) ++seen.free;
+      if (block.state == BlockState::cached) ++seen.cached;
+      if (block.state == BlockState::in_use) ++seen.in_use;
+      if (block.state == BlockState::in_use && block.owners.empty()) ++seen.held;
+      if (block.owners.size() > 1) ++seen.shared;
+      if (block.tokens < 0 || block.tokens > config_.kv.block_size) fail("a block overflows");
+      for (const int32_t owner : block.owners) ++owned[static_cast<size_t>(owner)];
+    }
+    if (!(seen == scheduler_.kv().counts())) fail("the snapshot differs from the counts");
+    if (snapshot.kv.wasted_slots() < 0) fail("more slots are filled than owned");
+    for (size_t i = 0; i < owned.size(); ++i) {
+      const Sequence& s = scheduler_.sequence(snapshot.sequences[i].sequence);
+      for (int32_t group = 0; group < std::ssize(config_.kv.groups); ++group) {
+        const auto table = s.table(group);
+        owned[i] -= static_cast<int32_t>(table.size() - std::ranges::count(table, kNoBlock));
+      }
+      if (owned[i] != 0) fail("the snapshot differs from a sequence's tables");
+    }
   }
 
   void capture(const Plan& plan) {
@@ -564,6 +593,7 @@ class World {
   std::set<std::pair<RequestId, int32_t>> rewound_;
   std::array<std::vector<uint64_t>, 2> slot_uses_;  // [step % 2][slot]: the step that used it last
   std::vector<bool> has_memory_;
+  int64_t checks_ = 0;
 };
 
 }  // namespace
