@@ -43,8 +43,9 @@ void visit_config(Config& config, Visitor&& visitor) {
       ConfigField{"context", "Longest prompt and answer together, in tokens; 0: the model's own.",
                   0, int64_t{1} << 28},
       config.context_length);
-  visitor(ConfigField{"kv-dtype", "Type of cached keys and values: f32, f16, bf16 or q8_0."},
-          config.kv_dtype);
+  visitor(
+      ConfigField{"kv-dtype", "Type of cached keys and values: f32, f16, bf16, q8_0 or iq4_nl."},
+      config.kv_dtype);
   visitor(
       ConfigField{
           "kv-memory",

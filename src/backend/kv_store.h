@@ -38,7 +38,8 @@ struct KvShape {
 };
 
 // The types that keys and values may have, the most exact first.
-inline constexpr std::array kKvTypes = {DType::f32, DType::f16, DType::bf16, DType::q8_0};
+inline constexpr std::array kKvTypes = {DType::f32, DType::f16, DType::bf16, DType::q8_0,
+                                        DType::iq4_nl};
 
 // The type with a name in lower case, as in "q8_0". Errors: another name, with the list.
 Result<DType> kv_type(std::string_view name);

@@ -26,7 +26,7 @@ struct SimdInput {
 struct SimdOutput {
   float zero[16], broadcast[16], partial[16], stored_partial[16], first[16], less[16];
   float add[16], sub[16], mul[16], div[16], fma[16], max[16], min[16], abs[16], round[16];
-  float scaled[16], reduced[2];
+  float scaled[16], looked_up[16], reduced[2];
   float from_f16[16], from_bf16[16], exp[16], sigmoid[16], silu[16], tanh[16], gelu_tanh[16];
   uint16_t to_f16[16];
   int32_t wide_u8[16], wide_i8[16], wide_i16[16], to_i32[16];

@@ -27,6 +27,7 @@ inline void probe_floats(const testing::SimdInput& in, testing::SimdOutput& out)
   store(out.abs, abs(a));
   store(out.round, round(a));
   store(out.scaled, scale_by_power(load(in.factor), load(in.power)));
+  store(out.looked_up, look_up(a, load_u8(in.indices)));
   out.reduced[0] = reduce_add(a);
   out.reduced[1] = reduce_max(a);
   store(out.from_f16, load_f16(in.half));

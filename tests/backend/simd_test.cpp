@@ -62,6 +62,7 @@ void expect_floats(const SimdInput& in, const SimdOutput& out) {
     EXPECT_EQ(bits(out.abs[i]), bits(std::fabs(a)));
     EXPECT_EQ(bits(out.round[i]), bits(std::nearbyint(a)));
     EXPECT_EQ(bits(out.scaled[i]), bits(std::ldexp(in.factor[i], static_cast<int>(in.power[i]))));
+    EXPECT_EQ(bits(out.looked_up[i]), bits(in.a[in.indices[i]]));
     EXPECT_EQ(bits(out.from_f16[i]), bits(float_from_f16(in.half[i])));
     EXPECT_EQ(bits(out.from_bf16[i]), bits(float_from_bf16(in.half[i])));
     EXPECT_EQ(out.to_f16[i], f16_from_float(a));

@@ -74,7 +74,7 @@ TEST(Engine, RefusesBadSettings) {
   EXPECT_EQ(error(config), "device: 'abacus' is not one of cpu");
   config = tiny_config();
   config.kv_dtype = "q3";
-  EXPECT_EQ(error(config), "kv-dtype: 'q3' is not one of f32, f16, bf16, q8_0");
+  EXPECT_EQ(error(config), "kv-dtype: 'q3' is not one of f32, f16, bf16, q8_0, iq4_nl");
   config = tiny_config();
   config.block_size = 24;
   EXPECT_NE(error(config).find("24"), std::string::npos);

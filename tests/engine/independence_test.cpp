@@ -5,7 +5,9 @@
 // same request gives alone in an engine of its own.
 #include <gtest/gtest.h>
 
+#include <ostream>
 #include <random>
+#include <string_view>
 #include <thread>
 
 #include "engine_run.h"
@@ -50,36 +52,45 @@ std::vector<Request> random_requests(uint32_t seed, int32_t vocabulary) {
   return requests;
 }
 
-EngineConfig config_of(const std::string& model, int threads) {
+struct Case {
+  const char* model;
+  const char* kv_dtype;
+};
+
+void PrintTo(const Case& c, std::ostream* out) {
+  *out << c.model << ", " << c.kv_dtype;
+}
+
+EngineConfig config_of(const Case& c, int threads) {
   EngineConfig config;
-  config.model_path = golden_model(model);
+  config.model_path = golden_model(c.model);
+  config.kv_dtype = c.kv_dtype;
   config.threads = threads;
   return config;
 }
 
 // A pool that holds the largest of the requests and little more.
-int64_t tight_kv_memory(const std::string& model) {
-  const EngineStats stats = make_engine(config_of(model, 1))->stats();
-  const int64_t groups = model == "gemma3" ? 7 : 1;
+int64_t tight_kv_memory(const Case& c) {
+  const EngineStats stats = make_engine(config_of(c, 1))->stats();
+  const int64_t groups = std::string_view(c.model) == "gemma3" ? 7 : 1;
   return 10 * groups * stats.block_bytes;
 }
 
-class Independence : public testing::TestWithParam<std::string> {};
+class Independence : public testing::TestWithParam<Case> {};
 
 TEST_P(Independence, CrowdedEqualsAlone) {
-  const std::string model = GetParam();
   std::vector<Request> requests;
   std::vector<std::vector<OutputRecord>> alone;
   {
-    EngineConfig config = config_of(model, 1);
+    EngineConfig config = config_of(GetParam(), 1);
     config.prefix_cache = false;
     auto engine = make_engine(config);
     requests = random_requests(kSeed, engine->model().vocabulary);
     for (const Request& request : requests) alone.push_back(run_to_end(*engine, request));
   }
-  const int64_t kv_memory = tight_kv_memory(model);
+  const int64_t kv_memory = tight_kv_memory(GetParam());
   for (const int threads : {1, 2, 3}) {
-    EngineConfig config = config_of(model, threads);
+    EngineConfig config = config_of(GetParam(), threads);
     config.kv_memory_bytes = kv_memory;
     config.batch_tokens = 24 + threads;  // prompts come in chunks, cut elsewhere each time
     auto engine = make_engine(config);
@@ -125,8 +136,12 @@ TEST_P(Independence, CrowdedEqualsAlone) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Independence,
-                         testing::Values("llama", "llama_q4_1", "qwen3", "gemma3"),
-                         [](const auto& test) { return test.param; });
+                         testing::Values(Case{"llama", "f16"}, Case{"llama_q4_1", "f16"},
+                                         Case{"qwen3", "f16"}, Case{"gemma3", "f16"},
+                                         Case{"qwen3", "q8_0"}, Case{"qwen3", "iq4_nl"}),
+                         [](const auto& test) {
+                           return std::string(test.param.model) + "_" + test.param.kv_dtype;
+                         });
 
 }  // namespace
 }  // namespace octavo

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "backend/cpu/parallel.h"
 #include "base/check.h"
 
 namespace octavo::cpu {
@@ -30,6 +31,11 @@ int32_t heads_per_kv_head(const AttentionCall& call) {
   OCTAVO_CHECK(call.q.columns > 0 && call.q.columns % kv_columns == 0,
                "{} columns of queries for {} of keys", call.q.columns, kv_columns);
   return static_cast<int32_t>(call.q.columns / kv_columns);
+}
+
+// K and V of this type are stored rotated (kv_tiles.h).
+bool keeps_rotated(DType type) {
+  return type == DType::iq4_nl;
 }
 
 class Attention {
@@ -131,6 +137,10 @@ void Attention::finish(const HeadTask& task, const AttentionState& state) const 
     out[pair] = head_of(call_.out, task, pair);
   }
   kernels_.finish_attention(state, task.task->pair_count, shape_.head_dim, out);
+  if (!keeps_rotated(shape_.type)) return;
+  for (int32_t pair = 0; pair < task.task->pair_count; ++pair) {
+    kernels_.rotate_groups(out[pair], out[pair], shape_.head_dim, kRotateBack);
+  }
 }
 
 void Attention::merge_and_finish(const SplitSegment* segments) const {
@@ -150,14 +160,22 @@ AttentionState Attention::allocate_state(ScratchArena& scratch, int32_t pairs) c
 
 }  // namespace
 
-void run_attention(const AttentionCall& call, AttentionPlans& plans, const Kernels& kernels,
+void run_attention(const AttentionCall& given, AttentionPlans& plans, const Kernels& kernels,
                    ThreadPool& pool, ScratchArena& scratch) {
+  const ScratchScope scope(scratch);
+  AttentionCall call = given;
+  if (keeps_rotated(call.store.shape().type)) {
+    call.q.data = scratch.take_array<float>(static_cast<size_t>(call.q.elements()));
+    for_rows(pool, call.q.rows, call.q.columns, [&](int64_t first, int64_t last) {
+      kernels.rotate_groups(call.q.row(first), given.q.row(first), (last - first) * call.q.columns,
+                            kRotateBack);
+    });
+  }
   const Attention attention(call, plans, kernels);
   const std::vector<HeadTask> tasks = attention.tasks();
   int64_t total_cost = 0;
   for (const HeadTask& task : tasks) total_cost += task.task->cost;
 
-  const ScratchScope scope(scratch);
   // A task that alone is a large share of the step would leave other threads idle at the end.
   std::vector<const HeadTask*> whole;
   std::vector<SplitSegment> split;

@@ -25,7 +25,7 @@ struct AttentionCall {
   const CpuKvStore& store;
 };
 
-void run_attention(const AttentionCall& call, AttentionPlans& plans, const Kernels& kernels,
+void run_attention(const AttentionCall& given, AttentionPlans& plans, const Kernels& kernels,
                    ThreadPool& pool, ScratchArena& scratch);
 
 }  // namespace octavo::cpu

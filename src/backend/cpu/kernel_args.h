@@ -18,6 +18,11 @@ inline constexpr int kSegmentKeys = 256;    // kAttentionSegment
 inline constexpr int kSegmentTiles = 16;    // tiles of 16 keys in a segment
 inline constexpr int kMaxHeadDim = 512;     // the longest head that the kernels have room for
 
+// What IQ4_NL's rotation multiplies by (kv_tiles.h) where K and V are stored, and where queries and
+// results meet them: powers of two whose product undoes the transform's own factor of 32.
+inline constexpr float kRotateStored = 0.25f;
+inline constexpr float kRotateBack = 0.125f;
+
 // Consecutive pairs that read the same memory in consecutive tiles of a segment.
 struct TileRun {
   int32_t first_pair;

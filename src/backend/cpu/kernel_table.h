@@ -30,6 +30,7 @@ constexpr Kernels kernel_table(const char* name) {
       .soft_cap_in_place = soft_cap_in_place,
       .rotate_row = rotate_row,
       .store_row = store_row,
+      .rotate_groups = rotate_groups,
   };
 }
 

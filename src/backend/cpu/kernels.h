@@ -38,6 +38,7 @@ struct Kernels {
                      const float* sines, int32_t pairs, bool interleaved);
   // kv_tiles.h
   void (*store_row)(const StoredRow& row);
+  void (*rotate_groups)(float* out, const float* x, int64_t count, float scale);
 };
 
 // The tables that were built in and that this machine can run, best first; never empty, since

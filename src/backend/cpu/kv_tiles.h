@@ -2,10 +2,15 @@
 // token's, reading a tile's. For the instruction set of the translation unit.
 //
 //   F32, F16, BF16   K [head_dim][16 tokens]   V [16 tokens][head_dim]
-//   Q8_0             in groups of 32 dimensions, each with a scale for every token: x = scale *
-//   code
-//                    K [groups]{scales [16 tokens], codes [32][16 tokens]}
-//                    V [16 tokens][groups]{scale, codes [32]}
+//   Q8_0, IQ4_NL     in groups of 32 dimensions, each with a scale for every token
+//                    K [groups]{scales [16 tokens], codes}   V [16 tokens][groups]{scale, codes}
+//   codes of Q8_0    signed bytes, x = scale * code: K [32][16 tokens], V [32]
+//   codes of IQ4_NL  half bytes, x = scale * kIq4Steps[code]: K [16][16 tokens] with dimensions 2i
+//                    (low half) and 2i + 1, V [16] with dimensions i (low half) and i + 16
+//
+// IQ4_NL keeps groups rotated (rotate_groups). Some dimensions of K are many times as large as the
+// others, and with sixteen codes would leave nothing of them; a rotation spreads what is large over
+// the group. Queries are rotated alike, which leaves q·k as it is, and so is what comes of V.
 //
 // A token's numbers take the same bytes in K and V, and depend on nothing but the token. A scale is
 // an F16 number, so that its product with a code is exact: whichever way a kernel gets at the
@@ -207,6 +212,103 @@ struct Q8Group {
   int8_t codes[kGroup];
 };
 
+// The Walsh-Hadamard transform of each 32 numbers, times `scale`: its own inverse for 1 / sqrt(32).
+// Sums and differences of numbers that are 16, 8, 4, 2 and 1 apart, in this order. out may be x.
+inline void rotate_groups(float* out, const float* x, int64_t count, float scale) {
+  for (int64_t at = 0; at < count; at += kGroup) {
+    float from[kGroup];
+    float to[kGroup];
+    for (int i = 0; i < kGroup; ++i) from[i] = x[at + i] * scale;
+    for (int width = kGroup / 2; width >= 1; width /= 2) {
+      for (int i = 0; i < kGroup; ++i) {
+        const float other = from[i ^ width];
+        to[i] = (i & width) == 0 ? from[i] + other : other - from[i];
+      }
+      std::memcpy(from, to, sizeof(from));
+    }
+    std::memcpy(out + at, from, sizeof(from));
+  }
+}
+
+// The steps of IQ4_NL (gguf/blocks.h).
+inline constexpr float kIq4Steps[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                        1,    13,   25,  38,  53,  69,  89,  113};
+
+// A group of IQ4_NL, rotated. Of several scales, under which the number of the greatest size comes
+// to lie inside or outside of the steps, the one with the least squared error is taken.
+struct Iq4Group {
+  static constexpr int kGroupBytes = 2 + kGroup / 2;
+
+  explicit Iq4Group(const float* numbers) {
+    float x[kGroup];
+    rotate_groups(x, numbers, kGroup, kRotateStored);
+    const F32x16 halves[2] = {load(x), load(x + 16)};
+    const float size = greatest_size(halves[0], halves[1]);
+    const float greatest = reduce_max(max(halves[0], halves[1]));
+    const float peak = greatest == size ? -size : size;  // the scale turns it to the first step
+    float least_error = __builtin_inff();
+    scale = size < __builtin_inff() ? 0 : 0x7E00;  // all zero, or all NaN
+    store_i8(codes, broadcast_i32(0));
+    store_i8(codes + 16, broadcast_i32(0));
+    for (int32_t end = 95; end <= 159; end += 8) {
+      const uint16_t candidate = round_to_f16(peak / static_cast<float>(end));
+      const float step = first_lane(broadcast_f16(candidate));
+      if (step == 0.0f || step - step != 0.0f) continue;
+      I32x16 chosen[2];
+      F32x16 errors = zero();
+      for (int half = 0; half < 2; ++half) {
+        chosen[half] = nearest_step(div(halves[half], broadcast(step)));
+        const F32x16 value = mul(look_up(load(kIq4Steps), chosen[half]), broadcast(step));
+        const F32x16 error = sub(halves[half], value);
+        errors = fma(error, error, errors);
+      }
+      const float error = reduce_add(errors);
+      if (!(error < least_error)) continue;
+      least_error = error;
+      scale = candidate;
+      store_i8(codes, chosen[0]);
+      store_i8(codes + 16, chosen[1]);
+    }
+  }
+
+  // The number of middles between steps that lie below x.
+  OCTAVO_INLINE static I32x16 nearest_step(F32x16 x) {
+    F32x16 below = zero();
+    for (int i = 0; i < 15; ++i) {
+      const F32x16 middle = broadcast((kIq4Steps[i] + kIq4Steps[i + 1]) * 0.5f);
+      below = add(below, select_less(middle, x, broadcast(1.0f), zero()));
+    }
+    return to_i32(below);
+  }
+  static uint8_t join(int low, int high) { return static_cast<uint8_t>(low | high << 4); }
+  uint8_t key_byte(int i) const { return join(codes[2 * i], codes[2 * i + 1]); }
+  uint8_t value_byte(int i) const { return join(codes[i], codes[i + 16]); }
+
+  static void expand_keys(const std::byte* group, float* to) {
+    const F32x16 scales = load_f16(reinterpret_cast<const uint16_t*>(group));
+    const auto* bytes = reinterpret_cast<const uint8_t*>(group) + 32;
+    for (int i = 0; i < kGroup / 2; ++i) {
+      expand_bytes(bytes + 16 * i, scales, to + 32 * i, to + 32 * i + 16);
+    }
+  }
+  static void expand_values(const std::byte* group, float* to) {
+    uint16_t scale_bits;
+    std::memcpy(&scale_bits, group, sizeof(scale_bits));
+    const auto* bytes = reinterpret_cast<const uint8_t*>(group) + 2;
+    expand_bytes(bytes, broadcast_f16(scale_bits), to, to + 16);
+  }
+  OCTAVO_INLINE static void expand_bytes(const uint8_t* from, F32x16 scale, float* low,
+                                         float* high) {
+    const I32x16 bytes = load_u8(from);
+    const F32x16 steps = load(kIq4Steps);
+    store(low, mul(look_up(steps, bit_and(bytes, broadcast_i32(15))), scale));
+    store(high, mul(look_up(steps, shift_right<4>(bytes)), scale));
+  }
+
+  uint16_t scale;
+  int8_t codes[kGroup];
+};
+
 template <class Tiles>
 inline void store_heads(const StoredRow& row) {
   for (int32_t head = 0; head < row.kv_heads; ++head) {
@@ -232,6 +334,8 @@ OCTAVO_INLINE void with_tiles(DType type, const Body& body) {
       return body(Kind<PlainTiles<BF16>>());
     case DType::q8_0:
       return body(Kind<ExpandedTiles<Q8Group>>());
+    case DType::iq4_nl:
+      return body(Kind<ExpandedTiles<Iq4Group>>());
     default:
       return body(Kind<PlainTiles<float>>());
   }

@@ -27,6 +27,7 @@
 //   max(a, b) = a > b ? a : b, min(a, b) = a < b ? a : b     so b when either is NaN
 //   abs, round (to nearest, ties to even)
 //   scale_by_power(a, n) = a * 2^n rounded once; n integral, |n| <= 250, 2^-2 <= |a| <= 2^2
+//   look_up(table, index)                           lane i: table's lane index[i], in [0, 16)
 //   reduce_add, reduce_max                          lanes i and i + 8, then 4, 2 and 1 apart
 //   load_f16, store_f16 (to nearest even), load_bf16
 // I32x16

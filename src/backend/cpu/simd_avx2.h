@@ -113,6 +113,16 @@ OCTAVO_INLINE F32x16 scale_by_power(F32x16 a, F32x16 n) {
   return {scale_half_by_power(a.lo, n.lo), scale_half_by_power(a.hi, n.hi)};
 }
 
+// A permutation takes the low three bits of an index; bit 3, moved to the sign, chooses the half.
+OCTAVO_INLINE __m256 look_up_half(F32x16 table, __m256i index) {
+  return _mm256_blendv_ps(_mm256_permutevar8x32_ps(table.lo, index),
+                          _mm256_permutevar8x32_ps(table.hi, index),
+                          _mm256_castsi256_ps(_mm256_slli_epi32(index, 28)));
+}
+OCTAVO_INLINE F32x16 look_up(F32x16 table, I32x16 index) {
+  return {look_up_half(table, index.lo), look_up_half(table, index.hi)};
+}
+
 OCTAVO_INLINE float reduce_add(F32x16 a) {
   const __m256 eight = _mm256_add_ps(a.lo, a.hi);
   const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));

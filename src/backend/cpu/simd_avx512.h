@@ -93,6 +93,10 @@ OCTAVO_INLINE F32x16 scale_by_power(F32x16 a, F32x16 n) {
   return {_mm512_scalef_ps(a.v, n.v)};
 }
 
+OCTAVO_INLINE F32x16 look_up(F32x16 table, I32x16 index) {
+  return {_mm512_permutexvar_ps(index.v, table.v)};
+}
+
 OCTAVO_INLINE float reduce_add(F32x16 a) {
   const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
   const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));

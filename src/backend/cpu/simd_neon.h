@@ -135,6 +135,19 @@ OCTAVO_INLINE F32x16 scale_by_power(F32x16 a, F32x16 n) {
   return out;
 }
 
+// By bytes: number i of the table is its bytes 4 * i to 4 * i + 3.
+OCTAVO_INLINE F32x16 look_up(F32x16 table, I32x16 index) {
+  const uint8x16x4_t bytes = {{vreinterpretq_u8_f32(table.v[0]), vreinterpretq_u8_f32(table.v[1]),
+                               vreinterpretq_u8_f32(table.v[2]), vreinterpretq_u8_f32(table.v[3])}};
+  F32x16 out;
+  for (int q = 0; q < 4; ++q) {
+    const uint32x4_t first = vmulq_n_u32(vreinterpretq_u32_s32(index.v[q]), 0x04040404u);
+    const uint32x4_t all = vaddq_u32(first, vdupq_n_u32(0x03020100u));
+    out.v[q] = vreinterpretq_f32_u8(vqtbl4q_u8(bytes, vreinterpretq_u8_u32(all)));
+  }
+  return out;
+}
+
 OCTAVO_INLINE float reduce_add(F32x16 a) {
   const float32x4_t four = vaddq_f32(vaddq_f32(a.v[0], a.v[2]), vaddq_f32(a.v[1], a.v[3]));
   const float32x2_t two = vadd_f32(vget_low_f32(four), vget_high_f32(four));

@@ -130,6 +130,12 @@ OCTAVO_INLINE F32x16 scale_by_power(F32x16 a, F32x16 n) {
   return out;
 }
 
+OCTAVO_INLINE F32x16 look_up(F32x16 table, I32x16 index) {
+  F32x16 out;
+  for (int i = 0; i < 16; ++i) out.v[i] = table.v[index.v[i]];
+  return out;
+}
+
 OCTAVO_INLINE float reduce_add(F32x16 a) {
   for (int width = 8; width >= 1; width /= 2) {
     for (int i = 0; i < width; ++i) a.v[i] += a.v[i + width];
