@@ -84,6 +84,7 @@ class Adversary {
       }
       spec.max_new_tokens = between(1, kContext - static_cast<int32_t>(spec.prompt.size()));
       spec.outputs = chance(30) ? between(1, 32) : 1;
+      spec.priority = chance(30) ? between(-1, 1) : 0;
       spec.retention = {.priority = between(0, 3), .ttl_ms = 0};
       const int64_t work = spec.outputs * int64_t{kContext};
       if (const auto id = scheduler_.submit(std::move(spec)); id.ok()) {
@@ -104,7 +105,7 @@ class Adversary {
     int64_t before = 0;
     if (first) before = progress(scheduler_.sequence(first->sequence));
     const bool alone = flying_.empty();
-    const Plan& plan = scheduler_.plan(between(1, 48));
+    const Plan& plan = scheduler_.plan(chance(50) ? between(1, 3) : between(1, 48));
     if (!plan.empty()) flying_.push_back({&plan, first});
     if (plan.empty() && flying_.empty() && scheduler_.has_work()) return "nothing moves any more";
     while (flying_.size() > (ahead && !plan.empty() ? 1u : 0u)) commit();
