@@ -73,6 +73,7 @@ struct WorldConfig {
   int32_t cancel_percent = 0;
   int32_t reject_percent = 0;
   int32_t arrivals = 1;  // most per step
+  int32_t most_outputs = 6;
   int32_t vocabulary = 2;
 };
 
@@ -98,7 +99,8 @@ WorldConfig draw_config(Random& random) {
                         .token_position = random.pick<double>({0.0, 0.1}),
                         .block = random.pick<double>({0.0, 1.0, 4.0, 1000.0})};
   world.kv.hash = random.chance(30) ? colliding_hash : xxh3_block_hash;
-  world.limits.max_running_sequences = random.between(1, 16);
+  if (random.chance(10)) world.most_outputs = 128;
+  world.limits.max_running_sequences = world.most_outputs > 6 ? 160 : random.between(1, 16);
   world.limits.max_queued_requests = random.between(1, 40);
   world.token_budget = random.pick<int32_t>({1, 3, 7, 16, 64, 256});
   world.limits.max_beam_width = std::min(6, world.token_budget);
@@ -194,12 +196,13 @@ class World {
     const std::vector<TokenId> tail = draw_tokens(random_.between(1, 12));
     job.spec.prompt.insert(job.spec.prompt.end(), tail.begin(), tail.end());
     job.spec.max_new_tokens = random_.between(1, config_.limits.context_length / 2);
-    job.spec.outputs = random_.chance(25) ? random_.between(2, 6) : 1;
+    const int32_t most_outputs = random_.chance(20) ? config_.most_outputs : 6;
+    job.spec.outputs = random_.chance(25) ? random_.between(2, most_outputs) : 1;
     if (job.spec.outputs == 1 && random_.chance(20)) job.spec.beam_width = random_.between(1, 6);
     job.spec.priority = random_.chance(20) ? random_.between(-1, 1) : 0;
     job.spec.extra_key = random_.pick<std::string>({"", "", "", "a", "another tenant's salt"});
     job.spec.retention = {.priority = random_.chance(60) ? 1 : random_.between(0, 3),
-                          .ttl_ms = random_.pick<int64_t>({0, 0, 5, 100})};
+                          .ttl_ms = random_.pick<int64_t>({0, 0, 5, 100, 30000})};
     job.sampling = {.seed = random_.next(),
                     .vocabulary = config_.vocabulary,
                     .end_every = random_.pick<int32_t>({0, 10, 30})};
@@ -273,7 +276,7 @@ class World {
   }
 
   void step() {
-    now_ms_ += random_.between(0, 3);
+    now_ms_ += random_.chance(1) ? random_.between(0, 60000) : random_.between(0, 3);
     scheduler_.set_time(now_ms_);
     const Plan& plan = scheduler_.plan(config_.token_budget);
     check_scheduler("plan");
