@@ -40,7 +40,7 @@ const Choices<DType> kKvTypes = {{"f16", DType::f16},
                                  {"f32", DType::f32},
                                  {"bf16", DType::bf16},
                                  {"q8_0", DType::q8_0},
-                                 {"q4_0", DType::q4_0}};
+                                 {"iq4_nl", DType::iq4_nl}};
 
 constexpr int32_t kDrawnRequests = 2000;
 constexpr int32_t kDrawnContext = 2048;  // of the model in the paper
@@ -269,7 +269,7 @@ void add_model_options(CLI::App& app, Options& o) {
   add_number(app, "--kv-heads", o.kv_heads, "Key and value heads of a layer.", 1, 4096);
   add_number(app, "--head-length", o.head_length, "Numbers in a key or value.", 32, 8192);
   add_choice(app, "--kv-dtype", o.kv_type, kKvTypes, "TYPE",
-             "Type of keys and values: f16, f32, bf16, q8_0 or q4_0.");
+             "Type of keys and values: f16, f32, bf16, q8_0 or iq4_nl.");
 }
 
 void add_machine_options(CLI::App& app, Options& o) {
