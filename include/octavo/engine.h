@@ -26,6 +26,22 @@ struct ChatMessage {
   std::string content;
 };
 
+// When a beam search is over, once it has as many finished texts as beams.
+enum class EarlyStopping {
+  no,     // when the best live beam would not be among them if it ended now
+  yes,    // at once
+  never,  // when no live beam can come among them at any length
+};
+
+// A search for the most probable texts, in place of sampling. As in Hugging Face transformers, a
+// text's score is the sum of its tokens' log probabilities / length ^ length_penalty, where the
+// length counts the generated tokens.
+struct BeamParams {
+  int32_t width = 4;            // beams, 1 to 16
+  float length_penalty = 1.0F;  // above 0 long texts gain by it; -100 to 100
+  EarlyStopping early_stopping = EarlyStopping::no;
+};
+
 struct Request {
   std::vector<int32_t>
       prompt;  // token ids; Engine::tokenize and Engine::apply_chat_template make them
@@ -39,6 +55,10 @@ struct Request {
   int32_t cache_priority = 1;
   // A cache_priority above 1 holds for this long after the last use; 0: for good. At most 10 years.
   int64_t cache_ttl_seconds = 0;
+  // Outputs are the best texts of the search, the best first, each in one event when it is over.
+  // The parameters of drawing (temperature, top_k, top_p, min_p, typical_p, seed) do not matter;
+  // stop strings, penalties and logit_bias are refused.
+  std::optional<BeamParams> beam;
   // Log probabilities of the prompt's own tokens (all but the first); nothing is generated, and no
   // cached prefix is used.
   bool score_prompt = false;
@@ -65,6 +85,7 @@ struct Event {
   std::string text;               // whole UTF-8 characters
   std::vector<TokenInfo> tokens;  // the tokens generated; for score_prompt, the prompt's own
   FinishReason finish = FinishReason::none;  // other than none: the last event of this output
+  double score = 0.0;                        // of a text that a beam search found
 };
 
 class Stream {

@@ -21,6 +21,7 @@ struct OutputText {
   std::string text;
   std::vector<TokenInfo> tokens;
   FinishReason finish = FinishReason::none;
+  double score = 0.0;  // of a beam search
 };
 
 // A prompt that was handed to the engine: it answers with a stream or a refusal.
@@ -29,12 +30,14 @@ struct Pending {
   std::string refusal;
   size_t outputs = 1;
   bool with_logprobs = false;
+  bool with_score = false;
 };
 
-Json to_json(const OutputText& output, bool with_logprobs) {
+Json to_json(const OutputText& output, bool with_logprobs, bool with_score) {
   Json json = {{"text", output.text},
                {"finish_reason", finish_reason_name(output.finish)},
                {"tokens", output.tokens.size()}};
+  if (with_score) json["score"] = output.score;
   if (!with_logprobs) return json;
   Json list = Json::array();
   for (const TokenInfo& info : output.tokens) {
@@ -78,6 +81,7 @@ class Job {
     Request request;
     request.sampling = prompt.sampling;
     request.outputs = prompt.outputs;
+    request.beam = prompt.beam;
     std::vector<ChatMessage> messages = prompt.messages;
     if (messages.empty() && options_.chat) messages.push_back({"user", prompt.text});
     if (messages.empty()) {
@@ -109,6 +113,7 @@ class Job {
       }
       pending.outputs = static_cast<size_t>(prompt.outputs);
       pending.with_logprobs = prompt.sampling.logprobs >= 0;
+      pending.with_score = prompt.beam.has_value();
       const std::lock_guard lock(mutex_);
       pending_.push_back(std::move(pending));
       submitted_ += 1;
@@ -147,10 +152,11 @@ class Job {
       output.tokens.insert(output.tokens.end(), std::make_move_iterator(event->tokens.begin()),
                            std::make_move_iterator(event->tokens.end()));
       output.finish = event->finish;
+      output.score = event->score;
     }
     Json list = Json::array();
     for (const OutputText& output : outputs) {
-      list.push_back(to_json(output, pending.with_logprobs));
+      list.push_back(to_json(output, pending.with_logprobs, pending.with_score));
       report_.tokens += static_cast<int64_t>(output.tokens.size());
       is_complete = is_complete && output.finish != FinishReason::none &&
                     output.finish != FinishReason::cancelled;

@@ -3,8 +3,8 @@
 // Each result is one JSON line, written out as soon as it and all before it are complete:
 //   {"index":0,"outputs":[{"text":"...","finish_reason":"stop","tokens":12}]}
 //   {"index":1,"error":"..."}                     where the engine refused the prompt
-// With logprobs an output has "logprobs" too: [{"token":1,"logprob":-0.5,"top":[...]}, ...].
-// Main thread, beside that of OnInterrupt.
+// An output of a beam search has its "score" too. With logprobs an output has "logprobs" too:
+// [{"token":1,"logprob":-0.5,"top":[...]}, ...]. Main thread, beside that of OnInterrupt.
 #pragma once
 
 #include <cstdint>

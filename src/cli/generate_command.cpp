@@ -106,7 +106,8 @@ Command add_generate_command(CLI::App& program) {
   add_engine_options(*app, options->config);
   app->add_option("--prompts", options->prompts,
                   "One prompt a line; or JSON lines with \"prompt\" or \"messages\", and any of "
-                  "\"n\" and the sampling parameters by name; - is standard input.")
+                  "\"n\" and the parameters of sampling and beam search by name; - is standard "
+                  "input.")
       ->type_name("FILE")
       ->required();
   app->add_option("--output", options->output, "Where the results go; - is standard output.")
@@ -119,6 +120,7 @@ Command add_generate_command(CLI::App& program) {
       ->check(CLI::Range(1, 128).description(""))
       ->capture_default_str();
   add_sampling_options(*app, options->defaults.sampling);
+  add_beam_options(*app, options->defaults.beam);
   app->footer(
       "octavo generate model.gguf --prompts prompts.txt --max-tokens 64 > answers.jsonl\n"
       "octavo generate model.gguf --prompts chats.jsonl --output answers.jsonl\n"

@@ -43,7 +43,8 @@ bool is_too_deep(std::string_view line) {
 Result<void> check_fields(const Json& object) {
   for (const auto& item : object.items()) {
     const std::string& key = item.key();
-    if (key != "prompt" && key != "messages" && key != "n" && !is_sampling_field(key)) {
+    if (key != "prompt" && key != "messages" && key != "n" && !is_sampling_field(key) &&
+        !is_beam_field(key)) {
       return invalid_input("unknown field '{}'", printable(key));
     }
   }
@@ -79,6 +80,7 @@ Result<Prompt> parse_object(std::string_view line, const Prompt& defaults) {
     OCTAVO_ASSIGN(prompt.outputs, read_outputs(object["n"]));
   }
   OCTAVO_TRY(read_sampling(object, prompt.sampling));
+  OCTAVO_TRY(read_beam(object, prompt.beam));
   return prompt;
 }
 

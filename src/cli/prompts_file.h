@@ -1,11 +1,12 @@
 // The prompts of `octavo generate`: a file with one prompt a line, or with one JSON object a line.
 //
 // It is JSON when its first character that is not white space is '{'. An object has "prompt", a
-// text, or "messages", a conversation; and may have "n", the number of outputs, and any sampling
-// parameter by its name. Blank lines are skipped. Pure functions.
+// text, or "messages", a conversation; and may have "n", the number of outputs, and any parameter
+// of sampling or beam search by its name. Blank lines are skipped. Pure functions.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,7 @@ struct Prompt {
   std::vector<ChatMessage> messages;  // empty where there is a text
   SamplingParams sampling;
   int32_t outputs = 1;
+  std::optional<BeamParams> beam;
 };
 
 // `defaults` gives what a line leaves out. Errors begin with "name:line: " and say what is wrong

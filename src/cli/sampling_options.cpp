@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -88,6 +89,35 @@ void add_sampling_options(CLI::App& app, SamplingParams& params) {
   visit_sampling(params, [&app](const SamplingField& field, auto& value) {
     add_flag(app, field, value)->group(kGroup);
   });
+}
+
+void add_beam_options(CLI::App& app, std::optional<BeamParams>& beam) {
+  constexpr const char* kBeamGroup = "Beam search";
+  const auto params = [&beam]() -> BeamParams& { return beam ? *beam : beam.emplace(); };
+  CLI::Option* width =
+      app.add_option_function<int32_t>(
+             "--beam-width", [params](int32_t value) { params().width = value; },
+             "Search for the most probable texts with this many beams, 1 to 16, in place of "
+             "sampling; --n of them are given, the best first.")
+          ->type_name("N")
+          ->group(kBeamGroup);
+  app.add_option_function<float>(
+         "--length-penalty", [params](float value) { params().length_penalty = value; },
+         "A text's score is the sum of its log probabilities / length ^ X; 1 unless given.")
+      ->type_name("X")
+      ->needs(width)
+      ->group(kBeamGroup);
+  const std::map<std::string, EarlyStopping> kinds = {
+      {"no", EarlyStopping::no}, {"yes", EarlyStopping::yes}, {"never", EarlyStopping::never}};
+  app.add_option_function<std::string>(
+         "--early-stopping",
+         [params, kinds](const std::string& name) { params().early_stopping = kinds.at(name); },
+         "With as many finished texts as beams, stop at once (yes), when the best beam is no "
+         "better (no; unless given), or when no beam could become better (never).")
+      ->type_name("WHEN")
+      ->check(CLI::IsMember({"no", "yes", "never"}))
+      ->needs(width)
+      ->group(kBeamGroup);
 }
 
 }  // namespace octavo::cli

@@ -27,7 +27,8 @@ class EngineImpl final : public Engine {
     OCTAVO_ASSIGN(OutputRules rules, make_rules(request, model_.info, *model_.tokenizer));
     RequestSpec spec;
     spec.max_new_tokens = rules.params.max_tokens;
-    spec.outputs = request.outputs;
+    spec.outputs = request.beam ? 1 : request.outputs;
+    spec.beam_width = request.beam ? request.beam->width : 0;
     spec.prompt = std::move(request.prompt);
     OCTAVO_TRY(loop_.check_fits(spec));
 

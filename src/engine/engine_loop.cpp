@@ -15,6 +15,8 @@ SchedulerLimits limits_of(const LoadedModel& model, const EngineConfig& config) 
   // away.
   limits.context_length = model.info.context_length + 1;
   limits.max_running_sequences = static_cast<int32_t>(config.max_sequences);
+  limits.max_beam_width =
+      static_cast<int32_t>(std::min<int64_t>(limits.max_beam_width, config.batch_tokens));
   // The mailbox refuses what is too much before it comes here.
   limits.max_queued_requests = static_cast<int32_t>(config.max_queued) + 1;
   return limits;
@@ -65,7 +67,9 @@ void EngineLoop::start(Submission submission) {
   RequestSpec spec;
   spec.prompt = submission.prompt;
   spec.max_new_tokens = submission.rules->params.max_tokens;
-  spec.outputs = submission.outputs;
+  const std::optional<BeamParams>& beam = submission.rules->beam;
+  spec.outputs = beam ? 1 : submission.outputs;
+  spec.beam_width = beam ? beam->width : 0;
   spec.priority = submission.priority;
   spec.retention = {.priority = submission.cache_priority,
                     .ttl_ms = 1000 * submission.cache_ttl_seconds};
@@ -80,6 +84,7 @@ void EngineLoop::start(Submission submission) {
   OCTAVO_CHECK(id.ok(), "a checked request was refused: {}", id.error().message);
 
   Active active;
+  if (beam) active.beams.emplace(*submission.rules);
   for (int32_t i = 0; i < submission.outputs; ++i) {
     active.outputs.emplace_back(*model_.tokenizer, *submission.rules);
   }
@@ -149,6 +154,10 @@ void EngineLoop::make_sample_rows(const Plan& plan) {
       const SequenceId id =
           plan.samples[static_cast<size_t>(item.first_sample) + static_cast<size_t>(k)];
       const Sequence& sequence = scheduler_.sequence(id);
+      if (active.beams) {
+        rows_.push_back({.logits_row = batch_builder_.last_logits_row(i), .params = &rules.params});
+        continue;
+      }
       const auto output = static_cast<size_t>(sequence.output_index());
       rows_.push_back({.logits_row = batch_builder_.last_logits_row(i),
                        .params = &rules.params,
@@ -176,6 +185,10 @@ void EngineLoop::deliver(const Plan& plan) {
     for (int32_t k = 0; k < item.sample_count; ++k, ++row) {
       const auto sample = static_cast<size_t>(item.first_sample) + static_cast<size_t>(k);
       const Sequence& sequence = scheduler_.sequence(plan.samples[sample]);
+      if (active.beams) {
+        deliver_beam(active, sequence, sample, sampled_[row]);
+        continue;
+      }
       results_[sample] = deliver_token(active, sequence, sampled_[row]);
       if (results_[sample].finished && --active.unfinished == 0) {
         finished_.push_back(sequence.request());
@@ -211,6 +224,49 @@ SampleResult EngineLoop::deliver_token(Active& active, const Sequence& sequence,
   const bool finished = event.finish != FinishReason::none;
   active.submission.channel->push(std::move(event));
   return {.accepted = {&sampled.token, 1}, .finished = finished};
+}
+
+// The last beam that comes brings the choice: what the scheduler is told of all of them.
+void EngineLoop::deliver_beam(Active& active, const Sequence& sequence, size_t sample,
+                              SampledToken& sampled) {
+  BeamStep& step = *active.beams;
+  const auto live = static_cast<size_t>(step.search.live());
+  step.tops.resize(live);
+  step.samples.resize(live);
+  const auto beam = static_cast<size_t>(sequence.beam());
+  step.tops[beam] = std::move(sampled.top);
+  step.samples[beam] = sample;
+  if (++step.arrived < step.search.live()) return;
+
+  step.arrived = 0;
+  step.branches.assign(live, {});
+  int32_t next = 0;
+  for (const BeamSearch::Way& way : step.search.advance(step.tops)) {
+    step.branches[static_cast<size_t>(way.beam)].push_back({way.token, next++});
+  }
+  for (size_t i = 0; i < live; ++i) results_[step.samples[i]].branches = step.branches[i];
+  if (next > 0) return;
+  deliver_hypotheses(active);
+  finished_.push_back(sequence.request());
+}
+
+void EngineLoop::deliver_hypotheses(Active& active) {
+  std::vector<BeamSearch::Hypothesis> hypotheses = active.beams->search.hypotheses();
+  for (int32_t i = 0; i < active.submission.outputs; ++i) {
+    Event event;
+    event.output = i;
+    event.finish = FinishReason::length;  // of a vocabulary too small for so many texts
+    if (static_cast<size_t>(i) < hypotheses.size()) {
+      BeamSearch::Hypothesis& hypothesis = hypotheses[static_cast<size_t>(i)];
+      Output& output = active.outputs[static_cast<size_t>(i)];
+      for (const TokenInfo& info : hypothesis.tokens) {
+        event.finish = output.accept(info.token, event.text);
+      }
+      event.tokens = std::move(hypothesis.tokens);
+      event.score = hypothesis.score;
+    }
+    active.submission.channel->push(std::move(event));
+  }
 }
 
 void EngineLoop::forget_finished() {

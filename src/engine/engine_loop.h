@@ -7,11 +7,13 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <unordered_map>
 #include <vector>
 
 #include "engine/batch_builder.h"
+#include "engine/beam_search.h"
 #include "engine/loaded_model.h"
 #include "engine/request_channel.h"
 #include "sched/scheduler.h"
@@ -28,10 +30,22 @@ class EngineLoop {
   EngineStats stats() const;
 
  private:
+  // A beam search, and what has come of its step: its beams are adjacent in the plan.
+  struct BeamStep {
+    explicit BeamStep(const OutputRules& rules) : search(rules) {}
+
+    BeamSearch search;
+    int32_t arrived = 0;  // live beams
+    // By live beam.
+    std::vector<std::vector<TokenLogprob>> tops;
+    std::vector<size_t> samples;                // its place in the plan's samples
+    std::vector<std::vector<Branch>> branches;  // until they are committed
+  };
   struct Active {
     Submission submission;
     std::vector<Output> outputs;
     int32_t unfinished = 0;  // outputs
+    std::optional<BeamStep> beams;
     int32_t scored_positions =
         0;  // of a scored prompt: delivered, not to be again after a preemption
   };
@@ -51,6 +65,8 @@ class EngineLoop {
   Positions positions_to_score(const Active& active, const PlanItem& item) const;
   void deliver_scores(Active& active, const PlanItem& item, size_t first_row);
   SampleResult deliver_token(Active& active, const Sequence& sequence, const SampledToken& sampled);
+  void deliver_beam(Active& active, const Sequence& sequence, size_t sample, SampledToken& sampled);
+  void deliver_hypotheses(Active& active);
   void forget_finished();
   void give_back_idle_memory();
   void count_step(const Plan& plan);

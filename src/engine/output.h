@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -25,6 +26,8 @@ struct OutputRules {
   std::vector<int32_t> end_tokens;     // tokens that end an output
   std::vector<int32_t> never_drawn;    // banned from every position
   std::vector<int32_t> banned_before;  // banned before min_tokens: never_drawn and end_tokens
+  std::optional<BeamParams> beam;
+  int32_t shown_logprobs = -1;  // as the request asked; params.logprobs is what is needed
 };
 
 class Output {

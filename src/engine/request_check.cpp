@@ -10,6 +10,7 @@ namespace octavo {
 namespace {
 
 constexpr int32_t kMaxOutputs = 128;
+constexpr int32_t kMaxBeamWidth = 16;
 constexpr size_t kMaxLogitBias = 4096;
 constexpr size_t kMaxStopTokens = 1024;
 constexpr size_t kMaxSaltBytes = 256;
@@ -68,6 +69,30 @@ Result<void> check_cache_use(const Request& request) {
   return {};
 }
 
+// What a beam search does not do with the probabilities it compares.
+Result<void> check_beam(const Request& request) {
+  const BeamParams& beam = *request.beam;
+  if (beam.width < 1 || beam.width > kMaxBeamWidth) {
+    return invalid_input("beam_width: {} is not between 1 and {}", beam.width, kMaxBeamWidth);
+  }
+  if (!(std::abs(beam.length_penalty) <= 100.0F)) {
+    return invalid_input("length_penalty: {} is not in [-100, 100]", beam.length_penalty);
+  }
+  if (request.outputs > beam.width) {
+    return invalid_input("outputs: {} of a search with {} beams", request.outputs, beam.width);
+  }
+  if (request.score_prompt) return invalid_input("beam_width: {} of a scored prompt", beam.width);
+  const SamplingParams& sampling = request.sampling;
+  const char* refused = !sampling.stop.empty()                ? "stop"
+                        : !sampling.logit_bias.empty()        ? "logit_bias"
+                        : sampling.repetition_penalty != 1.0F ? "repetition_penalty"
+                        : sampling.frequency_penalty != 0.0F  ? "frequency_penalty"
+                        : sampling.presence_penalty != 0.0F   ? "presence_penalty"
+                                                              : nullptr;
+  if (refused != nullptr) return invalid_input("{}: not with a beam search", refused);
+  return {};
+}
+
 }  // namespace
 
 Result<void> check_sampling(const SamplingParams& params) {
@@ -95,6 +120,7 @@ Result<void> check_request(const Request& request, const ModelInfo& info) {
   }
   OCTAVO_TRY(check_sampling(request.sampling));
   OCTAVO_TRY(check_lists(request.sampling, info));
+  if (request.beam) OCTAVO_TRY(check_beam(request));
   const auto length = static_cast<int64_t>(request.prompt.size());
   if (request.score_prompt) {
     if (request.outputs != 1)
@@ -138,6 +164,14 @@ Result<OutputRules> make_rules(const Request& request, const ModelInfo& info,
   rules.banned_before = rules.never_drawn;
   rules.banned_before.insert(rules.banned_before.end(), rules.end_tokens.begin(),
                              rules.end_tokens.end());
+  rules.shown_logprobs = params.logprobs;
+  rules.beam = request.beam;
+  if (rules.beam) {
+    // The best of these hold `width` tokens that may follow, whatever is banned or ends a beam.
+    const auto candidates = rules.beam->width + static_cast<int32_t>(rules.banned_before.size());
+    params.logprobs = std::max(params.logprobs, candidates);
+    params.temperature = 0.0F;  // nothing is drawn
+  }
   return rules;
 }
 

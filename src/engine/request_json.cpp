@@ -114,6 +114,37 @@ bool is_sampling_field(std::string_view name) {
   return found;
 }
 
+bool is_beam_field(std::string_view name) {
+  return name == "beam_width" || name == "length_penalty" || name == "early_stopping";
+}
+
+Result<void> read_beam(const Json& object, std::optional<BeamParams>& beam) {
+  const auto member = [&object](const char* name) {
+    const auto found = object.find(name);
+    return found == object.end() || found->is_null() ? nullptr : &*found;
+  };
+  if (const Json* width = member("beam_width")) {
+    if (!beam) beam.emplace();
+    OCTAVO_TRY(read("beam_width", *width, beam->width));
+  }
+  for (const char* name : {"length_penalty", "early_stopping"}) {
+    if (!beam && member(name) != nullptr) return invalid_input("{}: without beam_width", name);
+  }
+  if (const Json* penalty = member("length_penalty")) {
+    OCTAVO_TRY(read("length_penalty", *penalty, beam->length_penalty));
+  }
+  if (const Json* early = member("early_stopping")) {
+    if (early->is_boolean()) {
+      beam->early_stopping = early->get<bool>() ? EarlyStopping::yes : EarlyStopping::no;
+    } else if (*early == "never") {
+      beam->early_stopping = EarlyStopping::never;
+    } else {
+      return wrong_type("early_stopping", "true, false or \"never\"", *early);
+    }
+  }
+  return {};
+}
+
 Result<void> read_sampling(const Json& object, SamplingParams& params) {
   if (!object.is_object()) return invalid_input("a JSON object expected");
   Result<void> status;

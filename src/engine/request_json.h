@@ -6,6 +6,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -17,6 +18,13 @@ namespace octavo {
 
 // True for the name of a sampling parameter.
 bool is_sampling_field(std::string_view name);
+
+// The same for a parameter of a beam search: beam_width (which asks for one), length_penalty,
+// early_stopping (true, false or "never").
+bool is_beam_field(std::string_view name);
+
+// Reads the beam search that `object` asks for, if it does.
+Result<void> read_beam(const nlohmann::json& object, std::optional<BeamParams>& beam);
 
 // Reads the sampling parameters that `object` has into `params`, and checks their bounds. Other
 // fields are left alone: what is allowed beside them, the caller knows. Errors name the field; then

@@ -104,6 +104,18 @@ TEST(Generate, GivesLogprobsWhereAsked) {
   EXPECT_LE(logprobs[0]["logprob"].get<double>(), logprobs[0]["top"][0]["logprob"].get<double>());
 }
 
+TEST(Generate, GivesTheScoresOfABeamSearch) {
+  auto engine = make_engine(tiny_config());
+  Prompt asked = prompt("a", 3, 2);
+  asked.beam = BeamParams{.width = 3};
+  const Generated out = run(*engine, {asked, prompt("a", 3)}, {});
+  ASSERT_EQ(out.lines.size(), 2u);
+  const Json& outputs = out.lines[0]["outputs"];
+  ASSERT_EQ(outputs.size(), 2u);
+  EXPECT_GT(outputs[0]["score"].get<double>(), outputs[1]["score"].get<double>());
+  EXPECT_FALSE(out.lines[1]["outputs"][0].contains("score"));
+}
+
 TEST(Generate, WaitsWhereTheQueueIsShort) {
   EngineConfig config = tiny_config();
   config.max_queued = 1;

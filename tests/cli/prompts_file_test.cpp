@@ -45,6 +45,14 @@ TEST(PromptsFile, TakesJsonLines) {
   EXPECT_EQ((*prompts)[1].sampling.top_k, 5);
 }
 
+TEST(PromptsFile, TakesBeamSearches) {
+  const auto prompts =
+      parse_prompts("f", "{\"prompt\": \"a\", \"beam_width\": 3}\n{\"prompt\": \"a\"}\n", Prompt{});
+  ASSERT_TRUE(prompts.ok()) << prompts.error().message;
+  EXPECT_EQ((*prompts)[0].beam.value().width, 3);
+  EXPECT_FALSE((*prompts)[1].beam);
+}
+
 TEST(PromptsFile, ErrorsNameTheLineAndTheField) {
   EXPECT_EQ(error_of(""), "f: no prompts");
   EXPECT_EQ(error_of("\n \n"), "f: no prompts");

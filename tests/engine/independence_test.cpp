@@ -5,6 +5,7 @@
 // same request gives alone in an engine of its own.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <ostream>
 #include <random>
 #include <string_view>
@@ -17,6 +18,17 @@ namespace {
 
 constexpr int kRequests = 200;
 constexpr uint32_t kSeed = 20260801;
+
+// One that fits into the tight pool with all its beams.
+void make_beam_search(Request& request, int32_t width, int32_t outputs) {
+  request.beam = BeamParams{.width = width};
+  request.outputs = std::clamp(outputs, 1, width);
+  request.prompt.resize(std::min<size_t>(request.prompt.size(), 20));
+  request.sampling.max_tokens = std::min(request.sampling.max_tokens, 12);
+  request.sampling.min_tokens = std::min(request.sampling.min_tokens, 6);
+  request.sampling.repetition_penalty = 1.0F;
+  request.sampling.frequency_penalty = 0.0F;
+}
 
 std::vector<Request> random_requests(uint32_t seed, int32_t vocabulary) {
   std::mt19937 random(seed);
@@ -47,6 +59,7 @@ std::vector<Request> random_requests(uint32_t seed, int32_t vocabulary) {
     sampling.min_tokens = up_to(3) == 0 ? up_to(static_cast<uint32_t>(sampling.max_tokens)) : 0;
     sampling.seed = random();
     sampling.logprobs = up_to(2) == 0 ? 3 : 0;
+    if (up_to(8) == 0) make_beam_search(request, 2 + up_to(4), up_to(8));
     requests.push_back(request);
   }
   return requests;

@@ -107,5 +107,25 @@ TEST(RequestJson, ReadsMessages) {
             "messages[0].content: a string expected, not array");
 }
 
+TEST(ReadBeam, ReadsASearchAndNamesWhatIsWrong) {
+  const auto read = [](const char* text, std::optional<BeamParams>& beam) {
+    const Result<void> status = read_beam(nlohmann::json::parse(text), beam);
+    return status.ok() ? std::string() : status.error().message;
+  };
+  std::optional<BeamParams> beam;
+  EXPECT_EQ(read(R"({"prompt": "x", "beam_width": null})", beam), "");
+  EXPECT_FALSE(beam);
+  EXPECT_EQ(read(R"({"length_penalty": 2})", beam), "length_penalty: without beam_width");
+  EXPECT_EQ(read(R"({"beam_width": 3, "length_penalty": 2, "early_stopping": "never"})", beam), "");
+  EXPECT_EQ(beam->width, 3);
+  EXPECT_EQ(beam->length_penalty, 2.0F);
+  EXPECT_EQ(beam->early_stopping, EarlyStopping::never);
+  EXPECT_EQ(read(R"({"early_stopping": true})", beam), "");
+  EXPECT_EQ(beam->early_stopping, EarlyStopping::yes);
+  EXPECT_EQ(read(R"({"early_stopping": "soon"})", beam),
+            "early_stopping: true, false or \"never\" expected, not string");
+  EXPECT_EQ(read(R"({"beam_width": 1.5})", beam), "beam_width: an integer expected, not number");
+}
+
 }  // namespace
 }  // namespace octavo

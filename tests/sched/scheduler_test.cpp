@@ -211,6 +211,23 @@ TEST_F(SchedulerTest, OnePromptIsComputedOnceForAllOutputs) {
   EXPECT_EQ(in_use(), 0);
 }
 
+TEST_F(SchedulerTest, HundredTwentyEightOutputsShareAllButThePartialBlock) {
+  SchedulerLimits limits = wide_limits();
+  limits.max_running_sequences = 128;
+  make(kv_config(1000), limits);
+  submit(count_from(0, 402), 2, 128);  // 100 full blocks and half of one
+  const Plan& prompt = plan();
+  EXPECT_EQ(prompt.token_count, 402);
+  commit(prompt);
+  EXPECT_EQ(in_use(), 101);
+  const Plan& next = plan();
+  EXPECT_EQ(next.token_count, 128);
+  EXPECT_EQ(scheduler_->counters().copies, 127);  // the last owner keeps it
+  EXPECT_EQ(in_use(), 100 + 128);
+  commit(next);
+  EXPECT_EQ(in_use(), 0);
+}
+
 TEST_F(SchedulerTest, ManyWithOnePrefixComputeItOnce) {
   make(kv_config(1000));
   const size_t prefix = 40;
