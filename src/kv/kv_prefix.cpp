@@ -74,9 +74,8 @@ bool KvCache::readable(EntryId entry) const {
 void KvCache::match_partial(std::span<const TokenId> rest, std::string_view extra_key,
                             PrefixMatch& match) const {
   int tried = 0;
-  for (EntryId entry = index_.first_child(match.last); entry != kNoEntry && tried < kChildrenTried;
-       entry = index_.next_sibling(entry), ++tried) {
-    if (index_.extra_key(entry) != extra_key) continue;
+  for (EntryId entry = index_.first_child(match.last, extra_key);
+       entry != kNoEntry && tried < kChildrenTried; entry = index_.next_sibling(entry), ++tried) {
     const std::span<const TokenId> tokens = index_.tokens(entry);
     const auto differs = std::ranges::mismatch(tokens, rest).in1;
     const auto common = static_cast<int32_t>(differs - tokens.begin());

@@ -53,19 +53,21 @@ HostSlot PrefixIndex::host_slot(EntryId entry, int32_t group) const {
   return host_slots_[at(entry, group)];
 }
 
-EntryId PrefixIndex::first_child(EntryId parent) const {
-  return parent == kRootEntry ? first_root_child_
-                              : entries_[static_cast<size_t>(parent)].first_child;
+EntryId PrefixIndex::first_child(EntryId parent, std::string_view extra_key) const {
+  // Below the root all entries of a chain have one extra key; the root has a list for each.
+  if (parent != kRootEntry) return entries_[static_cast<size_t>(parent)].first_child;
+  const auto found = first_root_children_.find(std::string(extra_key));
+  return found == first_root_children_.end() ? kNoEntry : found->second;
 }
 
-EntryId& PrefixIndex::first_child_of(EntryId parent) {
-  return parent == kRootEntry ? first_root_child_
-                              : entries_[static_cast<size_t>(parent)].first_child;
+EntryId& PrefixIndex::first_child_of(const Entry& entry) {
+  if (entry.parent != kRootEntry) return entries_[static_cast<size_t>(entry.parent)].first_child;
+  return first_root_children_.try_emplace(entry.extra_key, kNoEntry).first->second;
 }
 
 void PrefixIndex::link_child(EntryId entry) {
   Entry& e = entries_[static_cast<size_t>(entry)];
-  EntryId& first = first_child_of(e.parent);
+  EntryId& first = first_child_of(e);
   e.next_sibling = first;
   if (first != kNoEntry) entries_[static_cast<size_t>(first)].prev_sibling = entry;
   first = entry;
@@ -74,7 +76,10 @@ void PrefixIndex::link_child(EntryId entry) {
 void PrefixIndex::unlink_child(EntryId entry) {
   const Entry& e = entries_[static_cast<size_t>(entry)];
   if (e.prev_sibling == kNoEntry) {
-    first_child_of(e.parent) = e.next_sibling;
+    first_child_of(e) = e.next_sibling;
+    if (e.parent == kRootEntry && e.next_sibling == kNoEntry) {
+      first_root_children_.erase(e.extra_key);
+    }
   } else {
     entries_[static_cast<size_t>(e.prev_sibling)].next_sibling = e.next_sibling;
   }
@@ -108,6 +113,8 @@ EntryId PrefixIndex::find_or_add(EntryId parent, std::span<const TokenId> tokens
   const uint64_t hash = hash_(hash_of(parent), tokens, extra_key);
   EntryId id = find_hashed(hash, parent, tokens, extra_key);
   if (id != kNoEntry || size_ >= max_entries_) return id;
+  OCTAVO_CHECK(parent == kRootEntry || this->extra_key(parent) == extra_key,
+               "a prefix entry continues another one with another key");
 
   // At most half full: an entry in another's chain costs a miss of the processor's cache.
   if (2 * static_cast<size_t>(size_) >= buckets_.size()) grow_buckets();
@@ -278,7 +285,7 @@ std::optional<std::string> PrefixIndex::check_integrity(
       if (host_slot(static_cast<EntryId>(i), group) != kNoSlot) ++attached[i];
     }
     const EntryId from = e.prev_sibling == kNoEntry
-                             ? first_child(e.parent)
+                             ? first_child(e.parent, e.extra_key)
                              : entries_[static_cast<size_t>(e.prev_sibling)].next_sibling;
     if (from != static_cast<EntryId>(i)) {
       return fmt::format("prefix entry {} is not among its parent's children", i);

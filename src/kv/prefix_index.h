@@ -21,6 +21,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "kv/group.h"
@@ -58,8 +59,9 @@ class PrefixIndex {
   std::vector<TokenId> prefix(
       EntryId entry) const;  // all tokens from the first to the entry's last
 
-  // The entries that continue `parent`, the newest first; kNoEntry after the last.
-  EntryId first_child(EntryId parent) const;
+  // The entries with this extra key that continue `parent`, the newest first; kNoEntry after the
+  // last.
+  EntryId first_child(EntryId parent, std::string_view extra_key) const;
   EntryId next_sibling(EntryId entry) const {
     return entries_[static_cast<size_t>(entry)].next_sibling;
   }
@@ -114,7 +116,7 @@ class PrefixIndex {
   size_t at(EntryId entry, int32_t group) const {
     return static_cast<size_t>(entry) * static_cast<size_t>(groups_) + static_cast<size_t>(group);
   }
-  EntryId& first_child_of(EntryId parent);
+  EntryId& first_child_of(const Entry& entry);  // the head of the list that the entry is in
   void link_child(EntryId entry);
   void unlink_child(EntryId entry);
   size_t bucket_of(uint64_t hash) const { return hash & (buckets_.size() - 1); }
@@ -127,11 +129,11 @@ class PrefixIndex {
   BlockHash hash_;
   int64_t size_ = 0;
   uint64_t next_serial_ = 1;
-  EntryId unused_ = kNoEntry;     // list of unused records
-  std::vector<EntryId> buckets_;  // a power of two of chains
-  std::vector<Entry> entries_;    // by EntryId
-  std::vector<TokenId> tokens_;   // [entries, block_size]
-  EntryId first_root_child_ = kNoEntry;
+  EntryId unused_ = kNoEntry;                                     // list of unused records
+  std::vector<EntryId> buckets_;                                  // a power of two of chains
+  std::vector<Entry> entries_;                                    // by EntryId
+  std::vector<TokenId> tokens_;                                   // [entries, block_size]
+  std::unordered_map<std::string, EntryId> first_root_children_;  // by extra key; none is kNoEntry
   std::vector<BlockId> heads_;           // [entries, groups]: first attached block
   std::vector<HostSlot> host_slots_;     // [entries, groups]
   std::vector<Attachment> attachments_;  // by BlockId

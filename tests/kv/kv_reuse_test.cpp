@@ -111,6 +111,16 @@ TEST(PartialReuse, ABlockThatTheSamePlanWritesIsNotCopied) {
   EXPECT_EQ(kv.match(count_from(0, 8), "").partial_tokens, 3);
 }
 
+TEST(PartialReuse, OthersWithOtherSaltsDoNotStandInTheWay) {
+  Cache kv(config({{0}}, 300));
+  kv.compute_and_leave(count_from(0, 3));
+  std::vector<SequenceBlocks> others;
+  for (TokenId i = 0; i < 200; ++i) {
+    others.push_back(kv.compute(count_from(1000 + 10 * i, 4), {}, "another tenant's"));
+  }
+  EXPECT_EQ(kv.found(count_from(0, 20)), 3);
+}
+
 TEST(PartialReuse, NeedsTheBlockInEveryGroup) {
   Cache kv(config({{0}, {5}}, 20));
   kv.compute_and_leave(count_from(0, 7));
