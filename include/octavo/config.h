@@ -7,7 +7,8 @@
 namespace octavo {
 
 struct EngineConfig {
-  std::string model_path;
+  // A GGUF file, or the first of its parts; "builtin" is the small model built into the program.
+  std::string model_path = "builtin";
 
   std::string device = "cpu";
   std::string instruction_set;  // empty: the best this machine has

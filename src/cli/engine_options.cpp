@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "cli/input.h"
+#include "gguf/builtin_model.h"
 
 namespace octavo::cli {
 namespace {
@@ -42,9 +43,16 @@ CLI::Option* add_flag(CLI::App& app, const ConfigField& field, int64_t& value) {
 
 }  // namespace
 
+void add_model_option(CLI::App& app, std::string& model) {
+  model = gguf::builtin_model_name;
+  app.add_option("MODEL", model,
+                 "The model: a GGUF file, or the first of its parts; builtin is the small model "
+                 "inside octavo.")
+      ->capture_default_str();
+}
+
 void add_engine_options(CLI::App& app, EngineConfig& config) {
-  app.add_option("MODEL", config.model_path, "The model: a GGUF file, or the first of its parts.")
-      ->required();
+  add_model_option(app, config.model_path);
   visit_config(config, [&app](const ConfigField& field, auto& value) {
     add_flag(app, field, value)->group(kGroup);
   });

@@ -5,13 +5,17 @@
 
 #include <CLI/App.hpp>
 #include <memory>
+#include <string>
 
 #include "octavo/config.h"
 #include "octavo/engine.h"
 
 namespace octavo::cli {
 
-// Also adds MODEL, the model's path.
+// Adds MODEL, which may be left out: then `model` is the built-in one (gguf/builtin_model.h).
+void add_model_option(CLI::App& app, std::string& model);
+
+// Also adds MODEL.
 void add_engine_options(CLI::App& app, EngineConfig& config);
 
 // Loads the model. OCTAVO_FORCE_ISA in the environment names the instruction set to use.

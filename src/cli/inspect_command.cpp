@@ -4,9 +4,10 @@
 #include <string>
 
 #include "cli/command.h"
+#include "cli/engine_options.h"
 #include "cli/input.h"
 #include "cli/inspect.h"
-#include "gguf/file.h"
+#include "gguf/builtin_model.h"
 
 namespace octavo::cli {
 namespace {
@@ -17,7 +18,7 @@ struct Options {
 };
 
 int run_inspect(const Options& options) {
-  const Result<gguf::File> file = gguf::File::open(options.model);
+  const Result<gguf::File> file = gguf::open_model(options.model);
   if (!file) return fail(file.error());
   const std::string report = inspect(*file, options.inspect);
   std::fwrite(report.data(), 1, report.size(), stdout);
@@ -30,8 +31,7 @@ Command add_inspect_command(CLI::App& program) {
   auto options = std::make_shared<Options>();
   CLI::App* app = program.add_subcommand(
       "inspect", "Show a model's metadata and tensors, and what fits in memory.");
-  app->add_option("MODEL", options->model, "The model: a GGUF file, or the first of its parts.")
-      ->required();
+  add_model_option(*app, options->model);
   const auto read_memory = [options](const std::string& text) {
     const Result<int64_t> bytes = parse_bytes(text);
     if (!bytes) throw CLI::ValidationError("--memory", bytes.error().message);

@@ -6,12 +6,14 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 
 #include "cli/command.h"
 #include "cli/engine_options.h"
 #include "cli/input.h"
 #include "cli/perplexity.h"
 #include "cli/terminal.h"
+#include "gguf/builtin_model.h"
 
 namespace octavo::cli {
 namespace {
@@ -66,7 +68,13 @@ Command add_perplexity_command(CLI::App& program) {
   CLI::App* app = program.add_subcommand(
       "perplexity", "Measure how well a model predicts a text, as llama.cpp measures it.");
   add_engine_options(*app, options->config);
-  app->add_option("FILE", options->file, "The text; - is standard input.")->required();
+  app->add_option("FILE", options->file,
+                  "The text; - is standard input. A single argument is the text, not the model.");
+  app->callback([options] {
+    if (!options->file.empty()) return;
+    if (options->config.model_path == gguf::builtin_model_name) throw CLI::RequiredError("FILE");
+    options->file = std::exchange(options->config.model_path, gguf::builtin_model_name);
+  });
   app->add_option("--chunk", options->chunk,
                   "Tokens that are one prompt; the second half of each is scored.")
       ->type_name("N")
@@ -82,6 +90,7 @@ Command add_perplexity_command(CLI::App& program) {
   app->add_flag("--json", options->json, "Print one JSON object.");
   app->footer(
       "octavo perplexity model.gguf wiki.test.raw --bytes 64KiB\n"
+      "octavo perplexity stories.txt\n"
       "octavo perplexity model.gguf book.txt --chunk 1024 --json");
   return {app, [options] { return run_perplexity(*options); }};
 }

@@ -14,6 +14,7 @@
 #include "cli/sampling_options.h"
 #include "cli/terminal.h"
 #include "engine/request_check.h"
+#include "gguf/builtin_model.h"
 
 namespace octavo::cli {
 namespace {
@@ -24,6 +25,14 @@ struct Options {
   std::string prompt;
   bool has_prompt = false;
 };
+
+void introduce_builtin(const ModelInfo& model) {
+  complain(
+      fmt::format("this is {}, a very small model built into the program: it tells children's "
+                  "stories, and what it says of the world is made up",
+                  model.name));
+  complain("for a real model give a GGUF file: octavo run model.gguf");
+}
 
 int answer_once(Engine& engine, const Options& options, const std::string& prompt) {
   const Interrupt interrupt;
@@ -60,6 +69,7 @@ int run_chat(const Options& options) {
   }
   auto engine = start_engine(options.config);
   if (!engine) return fail(engine.error());
+  if (options.config.model_path == gguf::builtin_model_name) introduce_builtin((*engine)->model());
   if (!is_interactive && prompt.empty()) return fail(invalid_input("the prompt is empty"));
   if (!is_interactive) return answer_once(**engine, options, prompt);
   Interrupt interrupt;
@@ -91,6 +101,7 @@ Command add_run_command(CLI::App& program) {
                 "Continue plain text, without the model's chat template.");
   add_sampling_options(*app, options->chat.sampling);
   app->footer(
+      "octavo run\n"
       "octavo run model.gguf\n"
       "octavo run model.gguf --system 'Answer in French.' --temperature 0\n"
       "octavo run model.gguf --raw --prompt 'Once upon a time' --max-tokens 100\n"

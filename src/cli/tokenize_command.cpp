@@ -4,9 +4,10 @@
 #include <string>
 
 #include "cli/command.h"
+#include "cli/engine_options.h"
 #include "cli/input.h"
 #include "cli/tokenize.h"
-#include "gguf/file.h"
+#include "gguf/builtin_model.h"
 
 namespace octavo::cli {
 namespace {
@@ -22,7 +23,7 @@ struct Options {
 };
 
 Result<std::string> tokens_of(const Options& options) {
-  OCTAVO_ASSIGN(const gguf::File file, gguf::File::open(options.model));
+  OCTAVO_ASSIGN(const gguf::File file, gguf::open_model(options.model));
   OCTAVO_ASSIGN(const auto tokenizer, text::Tokenizer::create(file.metadata()));
   std::string text = options.text;
   if (!options.has_text) {
@@ -48,8 +49,7 @@ int run_tokenize(const Options& options) {
 Command add_tokenize_command(CLI::App& program) {
   auto options = std::make_shared<Options>();
   CLI::App* app = program.add_subcommand("tokenize", "Show the tokens of a text.");
-  app->add_option("MODEL", options->model, "The model whose tokenizer to use: a GGUF file.")
-      ->required();
+  add_model_option(*app, options->model);
   const auto read_text = [options](const std::string& text) {
     options->text = text;
     options->has_text = true;
@@ -64,6 +64,7 @@ Command add_tokenize_command(CLI::App& program) {
                 "Do not add the tokens that the model wants around a text.");
   app->footer(
       "octavo tokenize model.gguf 'Hello, world'\n"
+      "octavo tokenize builtin 'Hello, world'\n"
       "octavo tokenize model.gguf --ids < book.txt | wc -w\n"
       "octavo tokenize model.gguf --special '<|im_start|>user'");
   return {app, [options] { return run_tokenize(*options); }};

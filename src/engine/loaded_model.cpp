@@ -9,6 +9,7 @@
 
 #include "backend/create_backend.h"
 #include "base/error.h"
+#include "gguf/builtin_model.h"
 
 namespace octavo {
 namespace {
@@ -111,7 +112,7 @@ Result<void> check_config(const EngineConfig& config) {
 
 Result<LoadedModel> load_model(const EngineConfig& config) {
   OCTAVO_TRY(check_config(config));
-  OCTAVO_ASSIGN(gguf::File file, gguf::File::open(config.model_path));
+  OCTAVO_ASSIGN(gguf::File file, gguf::open_model(config.model_path));
   OCTAVO_TRY(Model::check_architecture(file));
   OCTAVO_ASSIGN(auto tokenizer, text::Tokenizer::create(file.metadata()));
   bool has_template = false;

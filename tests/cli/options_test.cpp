@@ -156,7 +156,10 @@ TEST(Options, ErrorsNameTheFlag) {
     const std::string error = parse({flag + "=" + value, "m"}).error;
     EXPECT_NE(error.find(flag), std::string::npos) << flag << " " << value << ": " << error;
   }
-  EXPECT_NE(parse({}).error.find("MODEL"), std::string::npos);
+}
+
+TEST(Options, WithoutAModelTheBuiltInOneIsMeant) {
+  EXPECT_EQ(parse({"--threads", "1"}).config.model_path, "builtin");
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -90,7 +91,7 @@ TEST_F(ProgramTest, UsageErrorsAreOneLineWithAHint) {
   expect_error("run m.gguf --fast", 2, "run: unknown flag '--fast'; see octavo help run");
   expect_error("inspect m.gguf more", 2,
                "inspect: one argument too many: 'more'; see octavo help inspect");
-  expect_error("run", 2, "run: MODEL is required; see octavo help run");
+  expect_error("perplexity", 2, "perplexity: FILE is required; see octavo help perplexity");
   expect_error("generate m.gguf", 2, "generate: --prompts is required; see octavo help generate");
   expect_error("run m.gguf --kv-memory much", 2,
                "run: --kv-memory: 'much' is not an amount of memory such as 512MiB or 2GiB; see "
@@ -144,6 +145,35 @@ TEST_F(ProgramTest, TheInstructionSetCanBeForced) {
   EXPECT_EQ(unknown.code, 2);
   EXPECT_NE(unknown.err.find("'mmx'"), std::string::npos) << unknown.err;
 }
+
+#ifdef OCTAVO_EMBED_MODEL
+TEST_F(ProgramTest, WithoutAModelTheBuiltInOneIsUsed) {
+  const Outcome answer = run("run --prompt 'Who are you?' --temperature 0 --max-tokens 32");
+  EXPECT_EQ(answer.code, 0) << answer.err;
+  EXPECT_NE(answer.out.find("Octavo"), std::string::npos) << answer.out;
+  EXPECT_EQ(std::count(answer.err.begin(), answer.err.end(), '\n'), 2) << answer.err;
+  EXPECT_NE(answer.err.find("Octavo demo 10M"), std::string::npos) << answer.err;
+  EXPECT_NE(answer.err.find("octavo run model.gguf"), std::string::npos) << answer.err;
+
+  EXPECT_NE(run("inspect").out.find("Octavo demo 10M"), std::string::npos);
+  const Outcome generated = run("generate --prompts - --max-tokens 4", "echo 'Once' | ");
+  EXPECT_EQ(generated.code, 0) << generated.err;
+  // One argument is the text that is measured, but the model that tokenizes.
+  const std::string text = write("text", std::string(400, 'a') + " hello there\n");
+  const Outcome measured = run("perplexity " + text + " --chunk 64");
+  EXPECT_EQ(measured.code, 0) << measured.err;
+  EXPECT_EQ(run("perplexity builtin " + text + " --chunk 64").code, 0);
+  const Outcome piped = run("tokenize --ids", "printf 'Hello' | ");
+  EXPECT_EQ(piped.code, 0) << piped.err;
+  EXPECT_EQ(run("tokenize builtin --ids Hello").out, piped.out);
+}
+#else
+TEST_F(ProgramTest, WithoutAModelTheErrorSaysHowToGiveOne) {
+  expect_error("inspect", 2,
+               "no model was named, and none is built in (OCTAVO_EMBED_MODEL=OFF): give a GGUF "
+               "file");
+}
+#endif
 
 TEST_F(ProgramTest, RunRefusesAPromptThatIsTooLong) {
   const Outcome outcome =
