@@ -79,6 +79,13 @@ void note_refused(Report& report, int64_t refused, const std::string& who) {
                   grouped(static_cast<double>(refused), 0)));
 }
 
+// Such a run is all beginning and end, and its averages are those of nothing.
+void note_unmeasured(Report& report, const Measurement& measured, const std::string& who) {
+  if (measured.batch_requests > 0) return;
+  report.notes.push_back(
+      fmt::format("{}: too few requests to keep this memory full: nothing was measured.", who));
+}
+
 struct NamedRun {
   std::string name;
   Measurement measured;
@@ -199,6 +206,7 @@ Report compare_policies(const Setting& setting) {
       kMeasured};
   if (published_batch(setting.workload) != nullptr) report.notes.emplace_back(kPaper);
   for (const auto& [name, m] : runs) {
+    note_unmeasured(report, m, name);
     note_refused(report, m.refused, name);
     report.sequence_steps += m.sequence_steps;
   }

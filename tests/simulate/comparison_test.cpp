@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "simulate/lengths.h"
 
 namespace octavo::simulate {
@@ -101,6 +103,16 @@ TEST(Comparison, RepeatsItself) {
   const Report two = compare_policies(setting_of(kShareGpt));
   EXPECT_EQ(format_table(one.table), format_table(two.table));
   EXPECT_EQ(draw_svg(one.title, {}, one.charts), draw_svg(two.title, {}, two.charts));
+}
+
+TEST(Comparison, SaysWhatWasNotMeasured) {
+  Setting setting = setting_of(kAlpaca);
+  setting.machine.memory_bytes = int64_t{40} << 30;
+  const std::string note =
+      "blocks: too few requests to keep this memory full: nothing was measured.";
+  EXPECT_EQ(std::ranges::count(compare_policies(setting).notes, note), 1);
+  setting.machine.memory_bytes = int64_t{1} << 30;
+  EXPECT_EQ(std::ranges::count(compare_policies(setting).notes, note), 0);
 }
 
 TEST(Comparison, SaysWhatWasRefused) {
