@@ -15,7 +15,10 @@ struct EngineConfig {
   int64_t threads = 0;          // 0: one per processor
   int64_t context_length = 0;   // 0: the model's own
   std::string kv_dtype = "f16";
-  int64_t kv_memory_bytes = 0;  // 0: enough for 8 full contexts, at most half of the memory
+  int64_t kv_memory_bytes = 0;       // 0: enough for 8 full contexts, at most half of the memory
+  int64_t kv_host_memory_bytes = 0;  // 0: no host tier; with a disk tier, a small one
+  std::string kv_disk;               // file of the disk tier; empty: none
+  int64_t kv_disk_bytes = 0;         // 0: 8 GiB
   int64_t block_size = 16;
   int64_t batch_tokens = 512;
   int64_t max_sequences = 256;
@@ -30,7 +33,8 @@ struct ConfigField {
   const char* help;
   int64_t minimum = 0;
   int64_t maximum = 0;
-  bool is_bytes = false;  // an amount of memory: 2GiB, 512MiB and the like are understood
+  bool is_bytes = false;      // an amount of memory: 2GiB, 512MiB and the like are understood
+  const char* zero = "auto";  // of an amount of memory: the word for 0
 };
 
 // Calls visitor(ConfigField, member) for each setting that a user can give, in the order of the
@@ -54,6 +58,21 @@ void visit_config(Config& config, Visitor&& visitor) {
           "at most half of the machine's memory. Memory is taken as it is used.",
           0, int64_t{1} << 50, true},
       config.kv_memory_bytes);
+  visitor(
+      ConfigField{
+          "kv-host-memory",
+          "Keep blocks that leave the KV cache in this much more memory, taken as it is used, "
+          "and let preempted outputs go on from there; off: they are computed again. With "
+          "--kv-disk, off means 256 MiB on the way to the disk.",
+          0, int64_t{1} << 50, true, "off"},
+      config.kv_host_memory_bytes);
+  visitor(ConfigField{"kv-disk",
+                      "Keep blocks in this file too, and find them after a restart. It holds the "
+                      "users' prompts and answers: only you can read it."},
+          config.kv_disk);
+  visitor(ConfigField{"kv-disk-limit", "Most bytes of that file; auto: 8 GiB.", 0, int64_t{1} << 50,
+                      true},
+          config.kv_disk_bytes);
   visitor(ConfigField{"block-size", "Tokens per KV block: 16, 32, 64, 128 or 256.", 16, 256},
           config.block_size);
   visitor(ConfigField{"batch-tokens",

@@ -114,16 +114,33 @@ struct ModelInfo {
 struct EngineStats {
   int64_t waiting = 0;  // requests that have not started
   int64_t running = 0;  // sequences in the batch
+
+  // The pool: uncommitted + free + cached + in use = total.
   int64_t blocks_total = 0;
   int64_t blocks_in_use = 0;
+  int64_t blocks_shared = 0;  // of those in use, by two sequences or more
   int64_t blocks_cached = 0;
+  int64_t blocks_free = 0;
   int64_t blocks_uncommitted = 0;  // not backed by memory
   int64_t block_bytes = 0;
-  int64_t prompt_tokens = 0;      // since start: of prompts computed
-  int64_t generated_tokens = 0;   // since start
-  int64_t prefix_hit_tokens = 0;  // since start: prompt tokens found in the cache
-  int64_t preemptions = 0;
+  int64_t host_blocks_total = 0;  // slots of the host tier
+  int64_t host_blocks_used = 0;
+  int64_t disk_blocks = 0;  // in the disk tier's file
+
+  // Counted since the start.
   int64_t steps = 0;
+  int64_t prompt_tokens = 0;  // of prompts computed
+  int64_t generated_tokens = 0;
+  int64_t prefix_query_tokens = 0;  // looked up in the cache when a sequence is admitted
+  int64_t prefix_hit_tokens = 0;    // of those, found
+  int64_t preemptions = 0;
+  int64_t swap_preemptions = 0;    // of those, with the blocks kept for the host tier
+  int64_t evictions = 0;           // cached blocks that were taken for something else
+  int64_t block_copies = 0;        // because a shared block was to be written
+  int64_t blocks_swapped_out = 0;  // to the host tier
+  int64_t blocks_swapped_in = 0;
+  int64_t disk_blocks_read = 0;
+  int64_t disk_blocks_stored = 0;
 };
 
 struct TokenizeOptions {

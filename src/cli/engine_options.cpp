@@ -27,8 +27,9 @@ CLI::Option* add_flag(CLI::App& app, const ConfigField& field, int64_t& value) {
   if (!field.is_bytes) {
     return app.add_option(flag, value, field.help)->type_name("N")->capture_default_str();
   }
-  const auto read = [&value, flag](const std::string& text) {
-    if (text == "auto") {
+  const std::string zero = field.zero;
+  const auto read = [&value, flag, zero](const std::string& text) {
+    if (text == zero) {
       value = 0;
       return;
     }
@@ -38,7 +39,7 @@ CLI::Option* add_flag(CLI::App& app, const ConfigField& field, int64_t& value) {
   };
   return app.add_option_function<std::string>(flag, read, field.help)
       ->type_name("BYTES")
-      ->default_str(value == 0 ? "auto" : std::to_string(value));
+      ->default_str(value == 0 ? zero : std::to_string(value));
 }
 
 }  // namespace

@@ -104,14 +104,14 @@ void DiskTier::switch_off(const Error& error) {
   std::fprintf(stderr, "octavo: kv-disk: %s; the disk tier is off\n", error.message.c_str());
 }
 
-bool DiskTier::store(const BlockName& name, const std::byte* block) {
+DiskTier::Kept DiskTier::store(const BlockName& name, const std::byte* block) {
   {
     const std::lock_guard lock(mutex_);
     const int64_t queued = static_cast<int64_t>(writes_.size()) * block_bytes_;
-    if (is_off_) return false;
+    if (is_off_) return Kept::off;
     if (!writes_.empty() && queued + block_bytes_ > kMostQueuedBytes) {
       ++counters_.blocks_refused;
-      return false;
+      return Kept::full;
     }
     writes_.push_back({{name.prefix.begin(), name.prefix.end()},
                        std::string(name.extra_key),
@@ -119,7 +119,7 @@ bool DiskTier::store(const BlockName& name, const std::byte* block) {
                        {block, block + block_bytes_}});
   }
   changed_.notify_all();
-  return true;
+  return Kept::yes;
 }
 
 void DiskTier::read(DiskRead read) {
@@ -148,9 +148,9 @@ DiskCounters DiskTier::counters() const {
   return counters;
 }
 
-void DiskTier::drain() {
+bool DiskTier::drain(std::chrono::milliseconds limit) {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return writes_.empty() && !is_busy_; });
+  return changed_.wait_for(lock, limit, [this] { return writes_.empty() && !is_busy_; });
 }
 
 }  // namespace octavo

@@ -10,6 +10,7 @@
 // Thread safety: all methods may be called from any thread; `wake` is called from the tier's own.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -63,15 +64,16 @@ class DiskTier {
   ~DiskTier();  // writes what is queued, unless it is still asking for the identity
 
   bool contains(const BlockName& name) const { return store_.contains(name); }
-  // Copies the block and returns. False: the queue is full, or the tier is off.
-  bool store(const BlockName& name, const std::byte* block);
+  enum class Kept { yes, full, off };  // full: the queue is, for now; off: for good
+  // Copies the block into the queue and returns.
+  Kept store(const BlockName& name, const std::byte* block);
   // `wake` is called when take_read() has the answer. Every read is answered.
   void read(DiskRead read);
   std::optional<DiskRead> take_read();
 
   DiskCounters counters() const;
-  // Waits until nothing is queued.
-  void drain();
+  // Waits, no longer than this, until nothing is queued to be written; false when time ran out.
+  bool drain(std::chrono::milliseconds limit);
 
  private:
   struct Write {
@@ -99,7 +101,7 @@ class DiskTier {
   std::deque<Write> writes_;
   std::deque<DiskRead> reads_;
   std::optional<DiskRead> answer_;  // one at a time: blocks that were read take memory
-  bool is_busy_ = true;             // the thread is at work with what it took from a queue
+  bool is_busy_ = false;            // the thread is at work with what it took from a queue
   bool is_off_ = false;
   DiskCounters counters_;
   std::jthread thread_;  // last: it uses everything above

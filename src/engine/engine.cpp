@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <ctime>
+#include <string>
 #include <system_error>
 
 #include "base/error.h"
@@ -13,6 +14,13 @@
 
 namespace octavo {
 namespace {
+
+// A scored prompt needs the logits of every position, so it must not find any of them in the cache:
+// a key of its own, which no salt can be, keeps it apart.
+std::string extra_key_of(const Request& request, uint64_t key) {
+  if (request.score_prompt) return kScoreKey + std::to_string(key);
+  return request.cache_salt.empty() ? std::string() : "salt " + request.cache_salt;
+}
 
 class EngineImpl final : public Engine {
  public:
@@ -37,10 +45,10 @@ class EngineImpl final : public Engine {
     submission.prompt = std::move(spec.prompt);
     submission.outputs = request.outputs;
     submission.priority = request.priority;
-    submission.cache_salt = std::move(request.cache_salt);
-    submission.cache_priority = request.cache_priority;
-    submission.cache_ttl_seconds = request.cache_ttl_seconds;
     submission.score_prompt = request.score_prompt;
+    submission.extra_key = extra_key_of(request, submission.key);
+    submission.retention = {.priority = request.cache_priority,
+                            .ttl_ms = request.cache_ttl_seconds * 1000};
     submission.rules = std::make_shared<const OutputRules>(std::move(rules));
     submission.channel = std::make_shared<RequestChannel>(request.outputs);
     auto stream = std::make_unique<RequestStream>(submission.key, submission.channel, mailbox_);

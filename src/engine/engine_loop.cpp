@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <string>
+#include <optional>
 
 #include "base/check.h"
 
@@ -19,8 +19,17 @@ SchedulerLimits limits_of(const LoadedModel& model, const EngineConfig& config) 
       static_cast<int32_t>(std::min<int64_t>(limits.max_beam_width, config.batch_tokens));
   // The mailbox refuses what is too much before it comes here.
   limits.max_queued_requests = static_cast<int32_t>(config.max_queued) + 1;
+  limits.costs = model.swap_costs;
   return limits;
 }
+
+int64_t now_ms() {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+}
+
+// What a stopping engine takes to bring its cache to the disk, at the most.
+constexpr int64_t kMostSaveMs = 5000;
 
 }  // namespace
 
@@ -29,7 +38,8 @@ EngineLoop::EngineLoop(LoadedModel& model, const EngineConfig& config,
     : model_(model),
       config_(config),
       mailbox_(std::move(mailbox)),
-      scheduler_(model.kv, limits_of(model, config)) {
+      scheduler_(model.kv, limits_of(model, config)),
+      tiers_(model, config, [mailbox = mailbox_] { mailbox->announce_disk_answer(); }) {
   publish_stats();
   thread_ = std::thread([this] { run(); });
 }
@@ -50,17 +60,35 @@ void EngineLoop::run() {
       mailbox_->wait(0);
     }
   }
-  for (auto& entry : active_) {
-    entry.second.submission.channel->end(entry.second.submission.outputs);
+  end_everything();
+}
+
+void EngineLoop::end_everything() {
+  for (const auto& [id, active] : active_) {
+    active.submission.channel->end(active.submission.outputs);
   }
+  for (const auto& [key, submission] : fetching_) submission.channel->end(submission.outputs);
+  const int64_t deadline_ms = now_ms() + kMostSaveMs;
+  tiers_.save(scheduler_, [deadline_ms] { return now_ms() > deadline_ms; });
 }
 
 bool EngineLoop::take_mail() {
   Mailbox::Mail mail = mailbox_->take();
-  for (Submission& submission : mail.submissions) start(std::move(submission));
+  for (Submission& submission : mail.submissions) receive(std::move(submission));
   for (const uint64_t key : mail.cancellations) cancel(key);
-  mailbox_->report_waiting(scheduler_.queued_requests());
+  if (mail.disk_answer) {
+    const std::optional<uint64_t> key = tiers_.place_fetched(scheduler_);
+    const auto ready = key ? fetching_.find(*key) : fetching_.end();  // or it was cancelled
+    if (ready != fetching_.end()) start(std::move(fetching_.extract(ready).mapped()));
+  }
+  mailbox_->report_waiting(scheduler_.queued_requests() + static_cast<int64_t>(fetching_.size()));
   return !mail.stop;
+}
+
+void EngineLoop::receive(Submission submission) {
+  if (!tiers_.fetch(submission, scheduler_)) return start(std::move(submission));
+  const uint64_t key = submission.key;
+  fetching_.emplace(key, std::move(submission));
 }
 
 void EngineLoop::start(Submission submission) {
@@ -71,15 +99,8 @@ void EngineLoop::start(Submission submission) {
   spec.outputs = beam ? 1 : submission.outputs;
   spec.beam_width = beam ? beam->width : 0;
   spec.priority = submission.priority;
-  spec.retention = {.priority = submission.cache_priority,
-                    .ttl_ms = 1000 * submission.cache_ttl_seconds};
-  // The first words keep keys of different kinds apart. A scored prompt needs the logits of every
-  // position, so it must not find any of them in the cache: its key is its own.
-  if (submission.score_prompt) {
-    spec.extra_key = "score " + std::to_string(submission.key);
-  } else if (!submission.cache_salt.empty()) {
-    spec.extra_key = "salt " + submission.cache_salt;
-  }
+  spec.extra_key = submission.extra_key;
+  spec.retention = submission.retention;
   const Result<RequestId> id = scheduler_.submit(std::move(spec));
   OCTAVO_CHECK(id.ok(), "a checked request was refused: {}", id.error().message);
 
@@ -95,6 +116,11 @@ void EngineLoop::start(Submission submission) {
 }
 
 void EngineLoop::cancel(uint64_t key) {
+  if (const auto fetching = fetching_.find(key); fetching != fetching_.end()) {
+    fetching->second.channel->end(fetching->second.outputs);
+    fetching_.erase(fetching);
+    return;
+  }
   const auto found = requests_by_key_.find(key);
   if (found == requests_by_key_.end()) return;  // it has finished
   const RequestId id = found->second;
@@ -106,15 +132,14 @@ void EngineLoop::cancel(uint64_t key) {
 }
 
 void EngineLoop::step() {
-  const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  scheduler_.set_time(std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
+  scheduler_.set_time(now_ms());
   const Plan& plan = scheduler_.plan(static_cast<int32_t>(config_.batch_tokens));
   OCTAVO_CHECK(!plan.empty(), "there is work and nothing to do");
   const Batch& batch = batch_builder_.build(plan, scheduler_, [this](const Sequence& sequence) {
     return active_.at(sequence.request()).submission.score_prompt;
   });
   model_.backend->begin_step(batch);
-  model_.backend->copy_blocks(*model_.kv_store, plan.moves.copies);
+  tiers_.perform(plan.moves);
   const Tensor logits = model_.model->forward(batch, *model_.kv_store);
   make_sample_rows(plan);
   sampled_.assign(rows_.size(), {});
@@ -278,6 +303,8 @@ void EngineLoop::forget_finished() {
 }
 
 void EngineLoop::give_back_idle_memory() {
+  // Mail first: what is cached is still there for it.
+  if (!tiers_.save(scheduler_, [this] { return mailbox_->has_arrived(); })) return;
   const int64_t extent_blocks = model_.kv.extent_blocks;
   for (const ExtentId extent : scheduler_.release_idle()) {
     const int64_t first = extent * extent_blocks;
@@ -304,11 +331,20 @@ void EngineLoop::publish_stats() {
   stats_.running = scheduler_.running_sequences();
   stats_.blocks_total = pool.total;
   stats_.blocks_in_use = pool.in_use;
+  stats_.blocks_shared = pool.shared;
   stats_.blocks_cached = pool.cached;
+  stats_.blocks_free = pool.free;
   stats_.blocks_uncommitted = pool.uncommitted;
   stats_.block_bytes = model_.kv_store->shape().block_bytes();
+  stats_.host_blocks_used = scheduler_.kv().host_slots_used();
+  stats_.prefix_query_tokens = counters.prefix_query_tokens;
   stats_.prefix_hit_tokens = counters.prefix_hit_tokens;
   stats_.preemptions = counters.preemptions;
+  stats_.swap_preemptions = counters.swap_preemptions;
+  stats_.evictions = counters.evictions;
+  stats_.block_copies = counters.copies;
+  stats_.blocks_swapped_out = counters.swapped_out;
+  stats_.blocks_swapped_in = counters.swapped_in;
 }
 
 EngineStats EngineLoop::stats() const {
@@ -318,6 +354,7 @@ EngineStats EngineLoop::stats() const {
     stats = stats_;
   }
   stats.waiting = mailbox_->waiting();
+  tiers_.fill(stats);
   return stats;
 }
 

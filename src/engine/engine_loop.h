@@ -14,6 +14,7 @@
 
 #include "engine/batch_builder.h"
 #include "engine/beam_search.h"
+#include "engine/cache_tiers.h"
 #include "engine/loaded_model.h"
 #include "engine/request_channel.h"
 #include "sched/scheduler.h"
@@ -52,6 +53,7 @@ class EngineLoop {
 
   void run();
   bool take_mail();  // false when the engine is to stop
+  void receive(Submission submission);
   void start(Submission submission);
   void cancel(uint64_t key);
 
@@ -69,6 +71,7 @@ class EngineLoop {
   void deliver_hypotheses(Active& active);
   void forget_finished();
   void give_back_idle_memory();
+  void end_everything();
   void count_step(const Plan& plan);
   void publish_stats();
 
@@ -76,9 +79,13 @@ class EngineLoop {
   const EngineConfig config_;
   std::shared_ptr<Mailbox> mailbox_;
   Scheduler scheduler_;
+  CacheTiers tiers_;
   BatchBuilder batch_builder_;
   std::unordered_map<RequestId, Active> active_;
   std::unordered_map<uint64_t, RequestId> requests_by_key_;
+  // By key: requests whose prefix is on its way from the disk. The scheduler does not know them
+  // yet.
+  std::unordered_map<uint64_t, Submission> fetching_;
 
   // Of the step in progress: what to sample, item by item, what was drawn, and what the scheduler
   // is told about it.

@@ -18,6 +18,11 @@ namespace {
 constexpr int64_t kDefaultContexts = 8;
 // Memory is committed and given back in extents of about this size.
 constexpr int64_t kExtentBytes = int64_t{4} << 20;
+// The host tier, where it is only wanted as the way to the disk.
+constexpr int64_t kStagingBytes = int64_t{256} << 20;
+constexpr int64_t kDefaultDiskBytes = int64_t{8} << 30;
+// Operations of a matrix product that a machine does while it copies a byte of memory, roughly.
+constexpr double kOperationsPerByte = 20.0;
 
 int64_t machine_memory_bytes() {
   return static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
@@ -58,6 +63,46 @@ Result<void> make_kv(const EngineConfig& config, LoadedModel& loaded) {
       std::clamp<int64_t>(kExtentBytes / block_bytes, 1, std::max<int64_t>(1, blocks)));
   loaded.kv.prefix_cache = config.prefix_cache;
   return {};
+}
+
+// The tiers below the pool: the host's memory, and the file on disk, which is reached through it.
+Result<void> make_tiers(const EngineConfig& config, LoadedModel& loaded) {
+  const int64_t block_bytes = loaded.kv_store->shape().block_bytes();
+  const bool has_disk = !config.kv_disk.empty();
+  if (has_disk && !config.prefix_cache) {
+    return invalid_input("kv-disk: it keeps cached prefixes, and prefix-cache is off");
+  }
+  int64_t bytes = config.kv_host_memory_bytes;
+  if (bytes == 0 && has_disk) bytes = std::max(kStagingBytes, 16 * block_bytes);
+  const auto groups = static_cast<int64_t>(loaded.kv.groups.size());
+  if (bytes > 0 && bytes < groups * block_bytes) {
+    return invalid_input(
+        "kv-host-memory: {} bytes are less than one block of each KV group ({} x {} bytes)", bytes,
+        groups, block_bytes);
+  }
+  const int64_t slots =
+      std::min(bytes / block_bytes, int64_t{std::numeric_limits<int32_t>::max()} / 2);
+  OCTAVO_ASSIGN(HostMemory host, HostMemory::reserve(slots, block_bytes));
+  loaded.host_memory = std::make_unique<HostMemory>(std::move(host));
+  loaded.kv.host_blocks = static_cast<int32_t>(slots);
+  loaded.kv.report_spills = has_disk;
+  if (!has_disk) return {};
+  const int64_t limit = config.kv_disk_bytes > 0 ? config.kv_disk_bytes : kDefaultDiskBytes;
+  Result<DiskStore> store = DiskStore::open(config.kv_disk, block_bytes, limit);
+  if (!store) return Error{store.error().kind, "kv-disk: " + store.error().message};
+  loaded.disk_store.emplace(std::move(store).value());
+  return {};
+}
+
+// In bytes of copied memory. A token takes two operations for each weight; its attention is left
+// out, which would only make computing it again dearer.
+SwapCosts estimate_swap_costs(const LoadedModel& loaded) {
+  double weights = 0;
+  for (const gguf::TensorInfo& tensor : loaded.file.tensors()) {
+    if (tensor.dim_count > 1) weights += static_cast<double>(tensor.elements());
+  }
+  return {.token = 2 * weights / kOperationsPerByte,
+          .block = static_cast<double>(loaded.kv_store->shape().block_bytes())};
 }
 
 Result<void> describe(const EngineConfig& config, LoadedModel& loaded) {
@@ -132,11 +177,16 @@ Result<LoadedModel> load_model(const EngineConfig& config) {
                      std::move(backend),
                      std::move(model),
                      nullptr,
+                     nullptr,
+                     {},
+                     {},
                      {},
                      {}};
   loaded.info.has_chat_template = has_template;
   OCTAVO_TRY(describe(config, loaded));
   OCTAVO_TRY(make_kv(config, loaded));
+  OCTAVO_TRY(make_tiers(config, loaded));
+  loaded.swap_costs = estimate_swap_costs(loaded);
   return loaded;
 }
 

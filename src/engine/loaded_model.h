@@ -5,14 +5,18 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "backend/backend.h"
+#include "engine/disk_store.h"
+#include "engine/host_memory.h"
 #include "gguf/file.h"
 #include "kv/kv_cache.h"
 #include "model/model.h"
 #include "octavo/config.h"
 #include "octavo/engine.h"
 #include "octavo/result.h"
+#include "sched/scheduler.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
@@ -26,7 +30,10 @@ struct LoadedModel {
   std::unique_ptr<Backend> backend;
   std::unique_ptr<Model> model;
   std::unique_ptr<KvStore> kv_store;
-  KvConfig kv;  // the bookkeeping that fits kv_store
+  std::unique_ptr<HostMemory> host_memory;  // with kv.host_blocks slots
+  std::optional<DiskStore> disk_store;      // opened, not started
+  KvConfig kv;                              // the bookkeeping that fits kv_store
+  SwapCosts swap_costs;
   ModelInfo info;
 };
 

@@ -75,6 +75,14 @@ void Mailbox::cancel(uint64_t key) {
   arrived_.notify_one();
 }
 
+void Mailbox::announce_disk_answer() {
+  {
+    const std::lock_guard lock(mutex_);
+    mail_.disk_answer = true;
+  }
+  arrived_.notify_one();
+}
+
 void Mailbox::stop() {
   {
     const std::lock_guard lock(mutex_);
@@ -104,6 +112,11 @@ bool Mailbox::wait(int64_t seconds) {
     return true;
   }
   return arrived_.wait_for(lock, std::chrono::seconds(seconds), [this] { return has_mail(); });
+}
+
+bool Mailbox::has_arrived() const {
+  const std::lock_guard lock(mutex_);
+  return has_mail();
 }
 
 int64_t Mailbox::waiting() const {

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "engine/output.h"
+#include "kv/group.h"
 #include "octavo/engine.h"
 
 namespace octavo {
@@ -41,16 +42,19 @@ class RequestChannel {
   int32_t unfinished_;          // outputs whose last event was not pushed
 };
 
+// How the extra key of a scored prompt begins: no two of them, and nothing else, may share a
+// prefix.
+inline constexpr const char* kScoreKey = "score ";
+
 // A validated request on its way to the engine thread.
 struct Submission {
   uint64_t key = 0;  // names the request between the engine and its stream
   std::vector<int32_t> prompt;
   int32_t outputs = 1;
   int32_t priority = 0;
-  std::string cache_salt;
-  int32_t cache_priority = 1;
-  int64_t cache_ttl_seconds = 0;
   bool score_prompt = false;
+  std::string extra_key;  // requests share prefixes only when these are equal
+  Retention retention;
   std::shared_ptr<const OutputRules> rules;
   std::shared_ptr<RequestChannel> channel;
 };
@@ -60,6 +64,7 @@ class Mailbox {
   struct Mail {
     std::vector<Submission> submissions;
     std::vector<uint64_t> cancellations;
+    bool disk_answer = false;  // the disk tier has one
     bool stop = false;
   };
 
@@ -67,6 +72,7 @@ class Mailbox {
   // scheduler) or when the engine went down.
   bool submit(Submission submission, int64_t limit);
   void cancel(uint64_t key);
+  void announce_disk_answer();
   void stop();
 
   Mail take();  // what arrived since the last call
@@ -74,11 +80,13 @@ class Mailbox {
   void report_waiting(int64_t requests);
   // Waits until there is mail, or for `seconds` (0: without limit). False when the time ran out.
   bool wait(int64_t seconds);
+  bool has_arrived() const;  // there is mail
   int64_t waiting() const;
 
  private:
   bool has_mail() const {
-    return mail_.stop || !mail_.submissions.empty() || !mail_.cancellations.empty();
+    return mail_.stop || mail_.disk_answer || !mail_.submissions.empty() ||
+           !mail_.cancellations.empty();
   }
 
   mutable std::mutex mutex_;

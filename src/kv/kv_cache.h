@@ -18,6 +18,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -47,6 +48,15 @@ struct KvConfig {
 // Content that the host tier drops to make room: all that names it. Its bytes are in the slot until
 // the step's swaps.
 struct HostSpill {
+  HostSlot host_slot = kNoSlot;
+  int32_t group = 0;
+  std::vector<TokenId> tokens;  // from the sequence's first to the block's last
+  std::string extra_key;
+};
+
+// What a block of the pool, or else a slot of the host tier, holds: all that names it.
+struct BlockContent {
+  BlockId block = kNoBlock;
   HostSlot host_slot = kNoSlot;
   int32_t group = 0;
   std::vector<TokenId> tokens;  // from the sequence's first to the block's last
@@ -154,6 +164,10 @@ class KvCache {
   // known already or there is no room.
   HostSlot offer_host_block(std::span<const TokenId> tokens, std::string_view extra_key,
                             int32_t group);
+
+  // Calls `visit` for everything that pool and host tier hold, heads of prefixes before their
+  // tails, until it returns false. No step may be in flight. O(all).
+  void visit_contents(const std::function<bool(const BlockContent&)>& visit) const;
 
   void set_time(int64_t now_ms) { pool_.set_time(now_ms); }
   void begin_step();

@@ -257,4 +257,38 @@ HostSlot KvCache::offer_host_block(std::span<const TokenId> tokens, std::string_
   return slot;
 }
 
+void KvCache::visit_contents(const std::function<bool(const BlockContent&)>& visit) const {
+  OCTAVO_CHECK(held_.empty() && copied_.empty(), "a step is in flight");
+  struct Place {
+    int32_t depth = 0;
+    EntryId entry = kNoEntry;
+    BlockContent content;
+  };
+  std::vector<Place> places;
+  const auto add = [&](EntryId entry, const BlockContent& content) {
+    int32_t depth = 0;
+    for (EntryId at = entry; at != kRootEntry; at = index_.parent(at)) ++depth;
+    places.push_back({depth, entry, content});
+  };
+  for (BlockId block = 0; block < static_cast<BlockId>(contents_.size()); ++block) {
+    const EntryId entry = index_.entry_of(block);
+    if (entry == kNoEntry) continue;
+    const int32_t group = index_.group_of(block);
+    if (index_.block(entry, group) == block) add(entry, {.block = block, .group = group});
+  }
+  for (HostSlot slot = 0; slot < host_.slots(); ++slot) {
+    if (!host_.is_used(slot)) continue;
+    const EntryId entry = host_.entry(slot);
+    const int32_t group = host_.group(slot);
+    if (index_.block(entry, group) == kNoBlock) add(entry, {.host_slot = slot, .group = group});
+  }
+  std::ranges::stable_sort(places, {}, &Place::depth);
+  for (Place& place : places) {
+    place.content.tokens = index_.prefix(place.entry);
+    place.content.extra_key = index_.extra_key(place.entry);
+    if (!visit(place.content)) return;
+    place.content.tokens = {};
+  }
+}
+
 }  // namespace octavo

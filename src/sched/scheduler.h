@@ -123,6 +123,11 @@ class Scheduler {
     return kv_.offer_host_block(tokens, extra_key, group);
   }
 
+  // How many full blocks at the prompt's beginning the cache holds now.
+  int32_t cached_blocks(std::span<const TokenId> prompt, std::string_view extra_key) {
+    return kv_.match(prompt, extra_key).blocks;
+  }
+
   // Forgets all cached prefixes and returns the extents whose memory may be given back. No plan may
   // be uncommitted.
   std::vector<ExtentId> release_idle();

@@ -15,6 +15,8 @@
 namespace octavo {
 namespace {
 
+using Kept = DiskTier::Kept;
+
 constexpr int64_t kBlockBytes = 8192;
 constexpr int64_t kLimit = int64_t{8} << 20;
 
@@ -51,18 +53,18 @@ TEST_F(DiskTierTest, WhatIsStoredIsReadAfterARestart) {
   const std::span prompt(prompt_);
   {
     auto tier = make();
-    EXPECT_TRUE(tier->store({prompt.first(16), "", 0}, block(1).data()));
-    EXPECT_TRUE(tier->store({prompt.first(32), "", 0}, block(2).data()));
-  }  // what is queued is written
+    EXPECT_EQ(tier->store({prompt.first(16), "", 0}, block(1).data()), Kept::yes);
+    EXPECT_EQ(tier->store({prompt.first(32), "", 0}, block(2).data()), Kept::yes);
+    ASSERT_TRUE(tier->drain(std::chrono::seconds(60)));
+  }
   auto tier = make();
-  tier->drain();
-  EXPECT_TRUE(tier->contains({prompt.first(32), "", 0}));
-  EXPECT_FALSE(tier->contains({prompt.first(32), "salt", 0}));
   const DiskRead answer = read(*tier, {{16, 0, {}}, {32, 0, {}}, {48, 0, {}}});
   EXPECT_EQ(answer.key, 7u);
   EXPECT_EQ(answer.blocks[0].bytes, block(1));
   EXPECT_EQ(answer.blocks[1].bytes, block(2));
   EXPECT_TRUE(answer.blocks[2].bytes.empty());
+  EXPECT_TRUE(tier->contains({prompt.first(32), "", 0}));
+  EXPECT_FALSE(tier->contains({prompt.first(32), "salt", 0}));
   EXPECT_EQ(tier->counters().blocks_read, 2);
   EXPECT_EQ(tier->counters().records, 2);
 }
@@ -78,13 +80,13 @@ TEST_F(DiskTierTest, QueueIsBoundedAndNeverWaits) {
   std::vector<int32_t> prefix(16, 0);
   for (int64_t i = 0; i < most; ++i) {
     prefix[0] = static_cast<int32_t>(i);
-    EXPECT_TRUE(tier->store({prefix, "", 0}, bytes.data()));
+    EXPECT_EQ(tier->store({prefix, "", 0}, bytes.data()), Kept::yes);
   }
-  EXPECT_FALSE(tier->store({prompt_, "", 0}, bytes.data()));
+  EXPECT_EQ(tier->store({prompt_, "", 0}, bytes.data()), Kept::full);
   EXPECT_EQ(tier->counters().blocks_refused, 1);
   go.set_value();
-  tier->drain();
-  EXPECT_TRUE(tier->store({prompt_, "", 0}, bytes.data()));
+  ASSERT_TRUE(tier->drain(std::chrono::seconds(60)));
+  EXPECT_EQ(tier->store({prompt_, "", 0}, bytes.data()), Kept::yes);
 }
 
 TEST_F(DiskTierTest, StopsWhileItReadsTheModel) {
@@ -94,11 +96,10 @@ TEST_F(DiskTierTest, StopsWhileItReadsTheModel) {
       while (!stop.stop_requested()) std::this_thread::yield();
       return std::nullopt;
     });
-    EXPECT_TRUE(tier->store({prompt.first(16), "", 0}, block(1).data()));
+    EXPECT_EQ(tier->store({prompt.first(16), "", 0}, block(1).data()), Kept::yes);
   }
   auto tier = make();
-  tier->drain();
-  EXPECT_FALSE(tier->contains({prompt.first(16), "", 0}));
+  EXPECT_TRUE(read(*tier, {{16, 0, {}}}).blocks[0].bytes.empty());
 }
 
 TEST_F(DiskTierTest, AFullDiskSwitchesItOffAndIsSaidOnce) {
@@ -106,19 +107,19 @@ TEST_F(DiskTierTest, AFullDiskSwitchesItOffAndIsSaidOnce) {
   rlimit before = {};
   getrlimit(RLIMIT_FSIZE, &before);
   auto tier = make();
-  tier->drain();
+  read(*tier, {{16, 0, {}}});  // it has started
   testing::internal::CaptureStderr();
   const rlimit tight = {static_cast<rlim_t>(DiskStore::kPageBytes + 5000), before.rlim_max};
   setrlimit(RLIMIT_FSIZE, &tight);
   for (size_t tokens = 16; tokens <= 64; tokens += 16) {
     tier->store({prompt.first(tokens), "", 0}, block(1).data());
   }
-  tier->drain();
+  ASSERT_TRUE(tier->drain(std::chrono::seconds(60)));
   setrlimit(RLIMIT_FSIZE, &before);
   EXPECT_EQ(
       testing::internal::GetCapturedStderr(),
       "octavo: kv-disk: " + path_ + ": cannot be written: File too large; the disk tier is off\n");
-  EXPECT_FALSE(tier->store({prompt.first(16), "", 0}, block(1).data()));
+  EXPECT_EQ(tier->store({prompt.first(16), "", 0}, block(1).data()), Kept::off);
   EXPECT_TRUE(read(*tier, {{16, 0, {}}}).blocks[0].bytes.empty());  // answered all the same
 }
 
