@@ -56,7 +56,7 @@ int32_t CacheTiers::blocks_on_disk_until(const Submission& submission, int32_t k
   const auto last = static_cast<int32_t>((prompt.size() - 1) / static_cast<size_t>(kv.block_size));
   int32_t end = known_blocks;
   for (; end < std::min(last, known_blocks + room); ++end) {
-    const auto tokens = static_cast<size_t>((end + 1) * kv.block_size);
+    const size_t tokens = (static_cast<size_t>(end) + 1) * static_cast<size_t>(kv.block_size);
     for (size_t g = 0; g < kv.groups.size(); ++g) {
       // The first group counts in any case: in some models every layer has a window.
       if (kv.groups[g].window != 0 && g > 0) continue;

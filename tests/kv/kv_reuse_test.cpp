@@ -114,8 +114,10 @@ TEST(PartialReuse, ABlockThatTheSamePlanWritesIsNotCopied) {
 TEST(PartialReuse, OthersWithOtherSaltsDoNotStandInTheWay) {
   Cache kv(config({{0}}, 300));
   kv.compute_and_leave(count_from(0, 3));
+  constexpr size_t kOthers = 200;
   std::vector<SequenceBlocks> others;
-  for (TokenId i = 0; i < 200; ++i) {
+  others.reserve(kOthers);
+  for (TokenId i = 0; others.size() < kOthers; ++i) {
     others.push_back(kv.compute(count_from(1000 + 10 * i, 4), {}, "another tenant's"));
   }
   EXPECT_EQ(kv.found(count_from(0, 20)), 3);

@@ -78,8 +78,9 @@ class Planner {
     return window_ > 0 ? std::max(0, position - window_ + 1) : 0;
   }
   int32_t first_position(const Piece& piece) const {
-    const int32_t row = batch_.q_starts[static_cast<size_t>(piece.sequence)];
-    return batch_.positions[static_cast<size_t>(row + piece.first_pair / heads_)];
+    const int32_t first_row = batch_.q_starts[static_cast<size_t>(piece.sequence)];
+    const int32_t row = first_row + piece.first_pair / heads_;
+    return batch_.positions[static_cast<size_t>(row)];
   }
 
   void cut_sequences();
