@@ -20,6 +20,7 @@
 #include "cli/help.h"
 #include "cli/input.h"
 #include "cli/kv_estimate.h"
+#include "gguf/builtin_model.h"
 #include "gguf/file.h"
 #include "simulate/comparison.h"
 #include "simulate/lengths.h"
@@ -77,7 +78,7 @@ Result<void> set_model(const Options& options, simulate::Machine& machine) {
     machine.group_token_bytes = type_bytes(options.kv_type, values);
     return {};
   }
-  OCTAVO_ASSIGN(const gguf::File file, gguf::File::open(options.model));
+  OCTAVO_ASSIGN(const gguf::File file, gguf::open_model(options.model));
   OCTAVO_ASSIGN(const KvEstimate estimate, estimate_kv(file.metadata()));
   const uint64_t f16_bytes = estimate.global_bytes_per_token + estimate.windowed_bytes_per_token;
   if (f16_bytes == 0) return invalid_input("{}: keeps no keys and values", options.model);
@@ -263,7 +264,7 @@ void add_choice(CLI::App& app, const char* flag, Value& value, const Choices<Val
 
 void add_model_options(CLI::App& app, Options& o) {
   app.add_option("--model", o.model,
-                 "Take the shape of this GGUF file, not that of the flags below.")
+                 "Take the shape of this GGUF file, or of builtin, not that of the flags below.")
       ->type_name("FILE");
   add_number(app, "--layers", o.layers, "Layers of the model.", 1, 1024);
   add_number(app, "--kv-heads", o.kv_heads, "Key and value heads of a layer.", 1, 4096);

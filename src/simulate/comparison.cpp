@@ -79,8 +79,10 @@ void note_refused(Report& report, int64_t refused, const std::string& who) {
                   grouped(static_cast<double>(refused), 0)));
 }
 
-// Such a run is all beginning and end, and its averages are those of nothing.
-void note_unmeasured(Report& report, const Measurement& measured, const std::string& who) {
+// Adds a run to the report's count of steps, and says so if it was all beginning and end: then its
+// averages are those of nothing.
+void count_run(Report& report, const Measurement& measured, const std::string& who) {
+  report.sequence_steps += measured.sequence_steps;
   if (measured.batch_requests > 0) return;
   report.notes.push_back(
       fmt::format("{}: too few requests to keep this memory full: nothing was measured.", who));
@@ -206,9 +208,8 @@ Report compare_policies(const Setting& setting) {
       kMeasured};
   if (published_batch(setting.workload) != nullptr) report.notes.emplace_back(kPaper);
   for (const auto& [name, m] : runs) {
-    note_unmeasured(report, m, name);
+    count_run(report, m, name);
     note_refused(report, m.refused, name);
-    report.sequence_steps += m.sequence_steps;
   }
   return report;
 }
@@ -232,6 +233,11 @@ Report compare_block_sizes(const Setting& setting) {
               .title = "Requests in the batch",
               .label_title = "tokens per block",
               .series = {{"requests", {}}}};
+  report.notes = {
+      "tokens: slots of the whole memory that hold a token. of taken: of the slots in blocks that "
+      "somebody holds; what is missing to 100 is the empty end of last blocks. free: blocks that "
+      "nobody holds, kept back so that running sequences can grow or too few for the next prompt.",
+      kMeasured};
   int64_t refused = 0;
   for (int32_t size = 1; size <= 256; size *= 2) {
     Paging paging = paging_of(setting);
@@ -245,15 +251,10 @@ Report compare_block_sizes(const Setting& setting) {
     memory.series[0].values.push_back(m.tokens_of_taken * 100);
     memory.series[1].values.push_back(m.tokens * 100);
     batch.series[0].values.push_back(m.batch_requests);
-    report.sequence_steps += m.sequence_steps;
+    count_run(report, m, fmt::format("blocks of {}", size));
     refused = std::max(refused, m.refused);
   }
   report.charts = {memory, batch};
-  report.notes = {
-      "tokens: slots of the whole memory that hold a token. of taken: of the slots in blocks that "
-      "somebody holds; what is missing to 100 is the empty end of last blocks. free: blocks that "
-      "nobody holds, kept back so that running sequences can grow or too few for the next prompt.",
-      kMeasured};
   note_refused(report, refused, "any size");
   return report;
 }
@@ -271,6 +272,14 @@ Report compare_sharing(const Setting& setting) {
               .series = {{"simulated", {}}, {"paper", {}}},
               .unit = "%",
               .decimals = 1};
+  report.notes = {
+      "saved: one less the blocks taken as a share of those in all block tables together.",
+      "samples: outputs of one prompt, all as long as the request says. beams: after each step "
+      "every "
+      "beam of the next one goes on from one of this step's, drawn with equal chances; those that "
+      "nobody goes on from are over.",
+      kMeasured};
+  if (is_published) report.notes.emplace_back(kPaper);
   const auto add = [&](const std::string& name, const Paging& paging, double published_percent) {
     const Measurement m = run_paged(setting.machine, setting.workload, paging);
     if (!is_published) published_percent = paper::kMissing;
@@ -280,7 +289,7 @@ Report compare_sharing(const Setting& setting) {
     chart.labels.push_back(name);
     chart.series[0].values.push_back(m.saved_by_sharing * 100);
     chart.series[1].values.push_back(or_none(published_percent));
-    report.sequence_steps += m.sequence_steps;
+    count_run(report, m, name);
   };
   constexpr std::array<int32_t, 3> kWidths = {2, 4, 6};
   const paper::Savings& parallel = is_sharegpt ? paper::kShareGptParallel : paper::kAlpacaParallel;
@@ -297,14 +306,6 @@ Report compare_sharing(const Setting& setting) {
   }
   if (!is_published) chart.series.pop_back();
   report.charts = {chart};
-  report.notes = {
-      "saved: one less the blocks taken as a share of those in all block tables together.",
-      "samples: outputs of one prompt, all as long as the request says. beams: after each step "
-      "every "
-      "beam of the next one goes on from one of this step's, drawn with equal chances; those that "
-      "nobody goes on from are over.",
-      kMeasured};
-  if (is_published) report.notes.emplace_back(kPaper);
   return report;
 }
 
@@ -327,6 +328,12 @@ Result<Report> compare_pool_sizes(const Setting& setting) {
               .label_title = "memory for K and V, GiB",
               .series = {{"found", {}}, {"repeated at all", {}}},
               .unit = "%"};
+  report.notes = {
+      fmt::format("found: prompt tokens whose K and V were in the cache when their request was "
+                  "admitted. {:.1f} % of them begin a prompt as an earlier one does, which a cache "
+                  "that never forgets would find.",
+                  best),
+      "What was generated is never found: the trace does not name its text."};
   for (int32_t part = 32; part >= 1; part /= 2) {
     Machine machine = setting.machine;
     machine.memory_bytes /= part;
@@ -339,15 +346,9 @@ Result<Report> compare_pool_sizes(const Setting& setting) {
     chart.labels.push_back(fmt::format("{:g}", gib));
     chart.series[0].values.push_back(hit_rate(m) * 100);
     chart.series[1].values.push_back(best);
-    report.sequence_steps += m.sequence_steps;
+    count_run(report, m, fmt::format("{:g} GiB", gib));
   }
   report.charts = {chart};
-  report.notes = {
-      fmt::format("found: prompt tokens whose K and V were in the cache when their request was "
-                  "admitted. {:.1f} % of them begin a prompt as an earlier one does, which a cache "
-                  "that never forgets would find.",
-                  best),
-      "What was generated is never found: the trace does not name its text."};
   return report;
 }
 

@@ -111,6 +111,9 @@ TEST(Comparison, SaysWhatWasNotMeasured) {
   const std::string note =
       "blocks: too few requests to keep this memory full: nothing was measured.";
   EXPECT_EQ(std::ranges::count(compare_policies(setting).notes, note), 1);
+  const std::string of_sharing =
+      "2 samples: too few requests to keep this memory full: nothing was measured.";
+  EXPECT_EQ(std::ranges::count(compare_sharing(setting).notes, of_sharing), 1);
   setting.machine.memory_bytes = int64_t{1} << 30;
   EXPECT_EQ(std::ranges::count(compare_policies(setting).notes, note), 0);
 }
