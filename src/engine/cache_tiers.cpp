@@ -30,7 +30,7 @@ CacheTiers::CacheTiers(LoadedModel& model, const EngineConfig& config, std::func
 }
 
 void CacheTiers::perform(const BlockMoves& moves) {
-  for (const HostSpill& spill : moves.spills) {
+  for (const BlockContent& spill : moves.spills) {
     // Nobody will ever ask for a scored prompt's blocks again.
     if (!disk_ || spill.extra_key.starts_with(kScoreKey)) continue;
     disk_->store({spill.tokens, spill.extra_key, spill.group}, host_.slot(spill.host_slot));

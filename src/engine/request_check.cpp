@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "base/error.h"
+#include "kv/group.h"
 
 namespace octavo {
 namespace {
@@ -14,7 +15,6 @@ constexpr int32_t kMaxBeamWidth = 16;
 constexpr size_t kMaxLogitBias = 4096;
 constexpr size_t kMaxStopTokens = 1024;
 constexpr size_t kMaxSaltBytes = 256;
-constexpr int32_t kMaxCachePriority = 3;
 constexpr int64_t kMaxCacheTtlSeconds = int64_t{10} * 365 * 24 * 3600;
 
 Result<void> check_token(const char* field, int32_t token, const ModelInfo& info) {
@@ -58,9 +58,9 @@ Result<void> check_cache_use(const Request& request) {
     return invalid_input("cache_salt: {} bytes are more than {}", request.cache_salt.size(),
                          kMaxSaltBytes);
   }
-  if (request.cache_priority < 0 || request.cache_priority > kMaxCachePriority) {
+  if (request.cache_priority < 0 || request.cache_priority >= kCachePriorities) {
     return invalid_input("cache_priority: {} is not in [0, {}]", request.cache_priority,
-                         kMaxCachePriority);
+                         kCachePriorities - 1);
   }
   if (request.cache_ttl_seconds < 0 || request.cache_ttl_seconds > kMaxCacheTtlSeconds) {
     return invalid_input("cache_ttl_seconds: {} is not in [0, {}]", request.cache_ttl_seconds,

@@ -31,16 +31,19 @@ KvCache::KvCache(KvConfig config)
   for (const GroupSpec& group : config_.groups) OCTAVO_CHECK(group.window >= 0);
 }
 
+// The most blocks of a windowed group that a sequence owns at once. A chunk at position f needs
+// [f - window, f + q_len): the window of its first token, one position more for the case that the
+// token before it is computed again, and the chunk itself. However these lie across block edges,
+// they touch no more blocks than this.
+int64_t KvCache::most_in_window(const GroupSpec& group, int64_t q_len) const {
+  return (group.window + q_len + block_size() - 2) / block_size() + 1;
+}
+
 int64_t KvCache::peak_blocks(int64_t length, int64_t q_len) const {
   int64_t blocks = 0;
   for (const GroupSpec& group : config_.groups) {
     const int64_t all = blocks_for(length, block_size());
-    // A chunk at position f needs [f - window, f + q_len): the window of its first token, one
-    // position more for the case that the token before it is computed again, and the chunk itself.
-    // However these lie across block edges, they touch no more blocks than this.
-    const int64_t span = group.window + q_len;
-    const int64_t windowed = (span + block_size() - 2) / block_size() + 1;
-    blocks += group.window == 0 ? all : std::min(all, windowed);
+    blocks += group.window == 0 ? all : std::min(all, most_in_window(group, q_len));
   }
   return blocks;
 }
@@ -51,9 +54,8 @@ int64_t KvCache::peak_blocks_of_forks(int64_t length, int64_t shared, int64_t se
   const int64_t own = blocks_for(length, block_size()) - common;
   int64_t blocks = 0;
   for (const GroupSpec& group : config_.groups) {
-    const int64_t windowed = (group.window + 1 + block_size() - 2) / block_size() + 1;
     const int64_t all = common + sequences * own;
-    blocks += group.window == 0 ? all : std::min(all, sequences * windowed);
+    blocks += group.window == 0 ? all : std::min(all, sequences * most_in_window(group, 1));
   }
   return blocks;
 }
@@ -112,10 +114,8 @@ void KvCache::make_writable(SequenceBlocks& blocks, int32_t first, int32_t count
     for (int32_t i = begin; i < std::min(end, present); ++i) {
       BlockId& block = table[static_cast<size_t>(i)];
       if (pool_.owners(block) > 1) {
-        const BlockId copy = take();
-        moves_.copies.push_back({static_cast<int32_t>(g), block, copy});
-        ++copies_;
         hold_source(block);
+        const BlockId copy = take_copy(static_cast<int32_t>(g), block);
         pool_.remove_owner(block);
         block = copy;
       } else if (pool_.has_content(block)) {
@@ -152,12 +152,28 @@ BlockId KvCache::take() {
   return taken.block;
 }
 
+// A block that the planned step copies `source` into, which must be held.
+BlockId KvCache::take_copy(int32_t group, BlockId source) {
+  const BlockId copy = take();
+  moves_.copies.push_back({group, source, copy});
+  ++copies_;
+  return copy;
+}
+
+// A block that gets the content of a slot, which the planned step uses.
+BlockId KvCache::take_from_host(HostSlot slot) {
+  const BlockId block = take();
+  moves_.swap_in.push_back({block, slot});
+  ++swapped_in_;
+  return block;
+}
+
 // The content of an evicted block goes to the host tier, unless it is there or in another block, or
 // is not worth it.
 void KvCache::offload(BlockId block) {
   const EntryId entry = index_.entry_of(block);
   const int32_t group = index_.group_of(block);
-  if (const HostSlot slot = index_.host_slot(entry, group); slot != kNoSlot) return;
+  if (index_.host_slot(entry, group) != kNoSlot) return;
   if (!content(block).offload || index_.has_other_block(block)) return;
   const HostSlot slot = take_host_slot(entry, group, config_.report_spills);
   if (slot == kNoSlot) return;

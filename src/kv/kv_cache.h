@@ -45,15 +45,6 @@ struct KvConfig {
   bool report_spills = false;  // whether somebody wants what the host tier drops
 };
 
-// Content that the host tier drops to make room: all that names it. Its bytes are in the slot until
-// the step's swaps.
-struct HostSpill {
-  HostSlot host_slot = kNoSlot;
-  int32_t group = 0;
-  std::vector<TokenId> tokens;  // from the sequence's first to the block's last
-  std::string extra_key;
-};
-
 // What a block of the pool, or else a slot of the host tier, holds: all that names it.
 struct BlockContent {
   BlockId block = kNoBlock;
@@ -67,9 +58,9 @@ struct BlockContent {
 // copies (all sources are read before the step writes anything; no block is both a source and a
 // destination).
 struct BlockMoves {
-  std::vector<HostSpill> spills;
-  std::vector<BlockSwap> swap_out;  // from block to host slot
-  std::vector<BlockSwap> swap_in;   // from host slot to block
+  std::vector<BlockContent> spills;  // what the host tier drops: in its slots until the swaps
+  std::vector<BlockSwap> swap_out;   // from block to host slot
+  std::vector<BlockSwap> swap_in;    // from host slot to block
   std::vector<BlockCopy> copies;
 };
 
@@ -160,8 +151,8 @@ class KvCache {
   void unindex_after(SequenceBlocks& blocks, int32_t count);
 
   // Content from elsewhere: a slot of the host tier for the last block of `tokens` (whole blocks,
-  // or fewer tokens in the last). The caller fills it before the next plan. kNoSlot when it is
-  // known already or there is no room.
+  // or fewer tokens in the last). The caller fills it before the next plan; what the slot held is
+  // forgotten without a spill. kNoSlot when the content is known already or there is no room.
   HostSlot offer_host_block(std::span<const TokenId> tokens, std::string_view extra_key,
                             int32_t group);
 
@@ -207,10 +198,13 @@ class KvCache {
   template <class Visit>
   void visit_match(const PrefixMatch& match, Visit visit) const;
   void attach(EntryId entry, int32_t group, BlockId block, uint64_t written_by);
-  BlockId adopt_from_host(EntryId entry, int32_t group);
+  void attach_tables(EntryId entry, const SequenceBlocks& blocks, int32_t index);
   void adopt_partial(SequenceBlocks& blocks, const PrefixMatch& match);
 
+  int64_t most_in_window(const GroupSpec& group, int64_t q_len) const;
   BlockId take();
+  BlockId take_copy(int32_t group, BlockId source);
+  BlockId take_from_host(HostSlot slot);
   void offload(BlockId block);
   HostSlot take_host_slot(EntryId entry, int32_t group, bool report_spill);
   void hold_source(BlockId block);

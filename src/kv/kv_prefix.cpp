@@ -136,18 +136,11 @@ void KvCache::adopt(SequenceBlocks& blocks, const PrefixMatch& match) {
   });
   if (match.partial != kNoEntry) adopt_partial(blocks, match);
   visit_match(match, [&](int32_t group, int32_t i, EntryId entry) {
-    if (place(group, i) == kNoBlock) place(group, i) = adopt_from_host(entry, group);
+    BlockId& block = place(group, i);
+    if (block != kNoBlock) return;
+    block = take_from_host(index_.host_slot(entry, group));
+    attach(entry, group, block, /*written_by=*/0);  // swaps precede copies
   });
-}
-
-// A block of the pool with the content of a host slot, which it shares with whoever asks next.
-BlockId KvCache::adopt_from_host(EntryId entry, int32_t group) {
-  const HostSlot slot = index_.host_slot(entry, group);
-  const BlockId block = take();
-  moves_.swap_in.push_back({block, slot});
-  ++swapped_in_;
-  attach(entry, group, block, /*written_by=*/0);  // swaps precede copies
-  return block;
 }
 
 // A block of the sequence's own for the tokens of the partial block: copied from the pool, or
@@ -167,14 +160,11 @@ void KvCache::adopt_partial(SequenceBlocks& blocks, const PrefixMatch& match) {
   }
   for (size_t g = 0; g < config_.groups.size(); ++g) {
     const auto group = static_cast<int32_t>(g);
-    const BlockId own = take();
-    blocks.tables[g].blocks.push_back(own);
+    std::vector<BlockId>& table = blocks.tables[g].blocks;
     if (sources[g] == kNoBlock) {
-      moves_.swap_in.push_back({own, index_.host_slot(match.partial, group)});
-      ++swapped_in_;
+      table.push_back(take_from_host(index_.host_slot(match.partial, group)));
     } else {
-      moves_.copies.push_back({group, sources[g], own});
-      ++copies_;
+      table.push_back(take_copy(group, sources[g]));
       drop_owner(sources[g], blocks.retention);
     }
   }
@@ -188,6 +178,16 @@ void KvCache::attach(EntryId entry, int32_t group, BlockId block, uint64_t writt
   content(block) = {.written_by = written_by};
 }
 
+// The sequence's blocks at that index of its tables stand for the entry's content, those that stand
+// for nothing yet.
+void KvCache::attach_tables(EntryId entry, const SequenceBlocks& blocks, int32_t index) {
+  for (size_t g = 0; g < blocks.tables.size(); ++g) {
+    const BlockId block = blocks.tables[g].blocks[static_cast<size_t>(index)];
+    if (block == kNoBlock || pool_.has_content(block)) continue;
+    attach(entry, static_cast<int32_t>(g), block, blocks.written_by);
+  }
+}
+
 void KvCache::index_blocks(SequenceBlocks& blocks, std::span<const TokenId> tokens,
                            std::string_view extra_key, int32_t count) {
   if (!config_.prefix_cache) return;
@@ -196,11 +196,7 @@ void KvCache::index_blocks(SequenceBlocks& blocks, std::span<const TokenId> toke
     const auto i = static_cast<size_t>(blocks.indexed);
     const EntryId entry = index_.find_or_add(blocks.tip, tokens.subspan(i * size, size), extra_key);
     if (entry == kNoEntry) return;
-    for (size_t g = 0; g < blocks.tables.size(); ++g) {
-      const BlockId block = blocks.tables[g].blocks[i];
-      if (block == kNoBlock || pool_.has_content(block)) continue;
-      attach(entry, static_cast<int32_t>(g), block, blocks.written_by);
-    }
+    attach_tables(entry, blocks, blocks.indexed);
     index_.add_reference(entry);
     index_.drop_reference(blocks.tip);
     blocks.tip = entry;
@@ -228,12 +224,8 @@ void KvCache::index_tail(SequenceBlocks& blocks, std::span<const TokenId> tokens
   const EntryId entry =
       index_.find_or_add(blocks.tip, tokens.subspan(first, static_cast<size_t>(rest)), extra_key);
   if (entry == kNoEntry) return;
-  index_.add_reference(entry);
-  for (size_t g = 0; g < blocks.tables.size(); ++g) {
-    const BlockId block = blocks.tables[g].blocks[static_cast<size_t>(full)];
-    if (block == kNoBlock || pool_.has_content(block)) continue;
-    attach(entry, static_cast<int32_t>(g), block, blocks.written_by);
-  }
+  index_.add_reference(entry);  // until then: the blocks may all stand for something else
+  attach_tables(entry, blocks, full);
   index_.drop_reference(entry);
 }
 

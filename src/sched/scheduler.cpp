@@ -283,9 +283,7 @@ void Scheduler::preempt_last() {
 
 bool Scheduler::swap_is_cheaper(const Sequence& s) const {
   const SwapCosts& costs = limits_.costs;
-  const double tokens = s.computed_;
-  const double recompute = tokens * (costs.token + costs.token_position * tokens / 2);
-  return 2 * costs.block * kv_.held_blocks(s.blocks_) < recompute;
+  return 2 * costs.block * kv_.held_blocks(s.blocks_) < costs.token * s.computed_;
 }
 
 void Scheduler::add_item(Plan& plan, Sequence& s, int32_t count) {

@@ -51,9 +51,8 @@ namespace octavo {
 // What it is estimated to cost a preempted sequence to come back: its tokens computed again, or its
 // blocks moved to the host tier and back. Any unit; only the comparison counts.
 struct SwapCosts {
-  double token = 1.0;           // to compute a token again, whatever its position
-  double token_position = 0.0;  // and for each position that its attention reads
-  double block = 0.0;           // to move a block one way
+  double token = 1.0;  // to compute a token again
+  double block = 0.0;  // to move a block one way
 };
 
 struct SchedulerLimits {

@@ -23,9 +23,7 @@ struct Text {
 
 std::unique_ptr<Engine> engine_on(const std::string& model, bool prefix_cache = true,
                                   const std::string& kv_dtype = "f16") {
-  EngineConfig config;
-  config.model_path = golden_model(model);
-  config.threads = 2;
+  EngineConfig config = golden_config(model);
   config.prefix_cache = prefix_cache;
   config.kv_dtype = kv_dtype;
   return make_engine(config);

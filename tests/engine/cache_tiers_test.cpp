@@ -16,28 +16,12 @@ namespace {
 
 constexpr uint32_t kSeed = 20261125;
 
-EngineConfig config_of(const std::string& model) {
-  EngineConfig config;
-  config.model_path = golden_model(model);
-  config.threads = 2;
-  return config;
-}
-
 int64_t groups_of(const std::string& model) {
   return model == "gemma3" ? 7 : 1;
 }
 
 int64_t block_bytes_of(const std::string& model) {
-  return make_engine(config_of(model))->stats().block_bytes;
-}
-
-Request greedy(std::vector<int32_t> prompt, int32_t max_tokens) {
-  Request request;
-  request.prompt = std::move(prompt);
-  request.sampling.temperature = 0.0F;
-  request.sampling.max_tokens = max_tokens;
-  request.sampling.ignore_eos = true;
-  return request;
+  return make_engine(golden_config(model))->stats().block_bytes;
 }
 
 std::vector<int32_t> random_tokens(uint32_t seed, size_t count) {
@@ -98,9 +82,9 @@ void wait_for_disk(const Engine& engine) {
 
 class CacheTiersTest : public testing::TestWithParam<std::string> {
  protected:
-  EngineConfig config() const { return config_of(GetParam()); }
+  EngineConfig config() const { return golden_config(GetParam()); }
   EngineConfig disk_config() const {
-    EngineConfig config = config_of(GetParam());
+    EngineConfig config = golden_config(GetParam());
     config.kv_disk = path_;
     return config;
   }
@@ -284,11 +268,11 @@ TEST(CacheTiersSettings, AreChecked) {
     const auto engine = Engine::create(config);
     return engine ? "" : engine.error().message;
   };
-  EngineConfig config = config_of("llama");
+  EngineConfig config = golden_config("llama");
   config.kv_host_memory_bytes = 5;
   EXPECT_NE(error(config).find("kv-host-memory: 5 bytes are less than one block"),
             std::string::npos);
-  config = config_of("llama");
+  config = golden_config("llama");
   config.kv_disk = folder.path("kv.cache");
   config.prefix_cache = false;
   EXPECT_EQ(error(config), "kv-disk: it keeps cached prefixes, and prefix-cache is off");
@@ -304,12 +288,12 @@ TEST(CacheTiersSettings, AreChecked) {
 
 TEST(CacheTiersDisk, AFullDiskFailsNoRequest) {
   const ScratchFolder folder;
-  EngineConfig config = config_of("llama");
+  EngineConfig config = golden_config("llama");
   config.kv_disk = folder.path("kv.cache");
   config.kv_memory_bytes = 12 * block_bytes_of("llama");
   config.kv_host_memory_bytes = 4 * block_bytes_of("llama");
   const std::vector<Request> requests = some_requests();
-  EngineConfig plain = config_of("llama");
+  EngineConfig plain = golden_config("llama");
   const Records alone = run_alone(*make_engine(plain), requests);
   rlimit before = {};
   getrlimit(RLIMIT_FSIZE, &before);
@@ -328,7 +312,7 @@ TEST(CacheTiersDisk, AFullDiskFailsNoRequest) {
 
 TEST(CacheTiersDisk, IdleMemoryGoesToTheDisk) {
   const ScratchFolder folder;
-  EngineConfig config = config_of("llama");
+  EngineConfig config = golden_config("llama");
   config.kv_disk = folder.path("kv.cache");
   config.kv_idle_seconds = 1;
   auto engine = make_engine(config);

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "octavo/engine.h"
@@ -14,6 +15,23 @@ namespace octavo {
 
 inline std::string golden_model(const std::string& name) {
   return (std::filesystem::path(OCTAVO_TEST_DATA) / "golden" / (name + ".gguf")).string();
+}
+
+inline EngineConfig golden_config(const std::string& model) {
+  EngineConfig config;
+  config.model_path = golden_model(model);
+  config.threads = 2;
+  return config;
+}
+
+// The most probable tokens, as many as asked for.
+inline Request greedy(std::vector<int32_t> prompt, int32_t max_tokens) {
+  Request request;
+  request.prompt = std::move(prompt);
+  request.sampling.temperature = 0.0F;
+  request.sampling.max_tokens = max_tokens;
+  request.sampling.ignore_eos = true;
+  return request;
 }
 
 inline std::unique_ptr<Engine> make_engine(const EngineConfig& config) {

@@ -12,19 +12,7 @@ namespace octavo {
 namespace {
 
 EngineConfig tiny_config() {
-  EngineConfig config;
-  config.model_path = golden_model("llama");
-  config.threads = 2;
-  return config;
-}
-
-Request greedy(std::vector<int32_t> prompt, int32_t max_tokens) {
-  Request request;
-  request.prompt = std::move(prompt);
-  request.sampling.temperature = 0.0F;
-  request.sampling.max_tokens = max_tokens;
-  request.sampling.ignore_eos = true;
-  return request;
+  return golden_config("llama");
 }
 
 std::vector<int32_t> counting(int32_t first, int32_t count) {

@@ -3,18 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <numeric>
+
+#include "kv/token_runs.h"
 
 namespace octavo {
 namespace {
-
-using Tokens = std::vector<TokenId>;
-
-Tokens count_from(TokenId first, size_t count) {
-  Tokens tokens(count);
-  std::iota(tokens.begin(), tokens.end(), first);
-  return tokens;
-}
 
 KvConfig config(std::vector<GroupSpec> groups, int32_t max_blocks) {
   return {.block_size = 4,

@@ -2,20 +2,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <numeric>
 
 #include "kv/kv_cache.h"
+#include "kv/token_runs.h"
 
 namespace octavo {
 namespace {
-
-using Tokens = std::vector<TokenId>;
-
-Tokens count_from(TokenId first, size_t count) {
-  Tokens tokens(count);
-  std::iota(tokens.begin(), tokens.end(), first);
-  return tokens;
-}
 
 // A cache whose every use is a step of its own.
 struct Cache : KvCache {

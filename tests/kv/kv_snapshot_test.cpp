@@ -3,20 +3,11 @@
 
 #include <gtest/gtest.h>
 
-#include <numeric>
-
 #include "kv/kv_cache.h"
+#include "kv/token_runs.h"
 
 namespace octavo {
 namespace {
-
-using Tokens = std::vector<TokenId>;
-
-Tokens count_from(TokenId first, size_t count) {
-  Tokens tokens(count);
-  std::iota(tokens.begin(), tokens.end(), first);
-  return tokens;
-}
 
 // The blocks of a sequence of these tokens, computed in a step that is over.
 SequenceBlocks compute(KvCache& kv, const Tokens& tokens) {

@@ -2,22 +2,14 @@
 // not from what they find, and not from how long they take.
 #include <gtest/gtest.h>
 
-#include <numeric>
 #include <tuple>
 #include <vector>
 
+#include "kv/token_runs.h"
 #include "sched/scheduler.h"
 
 namespace octavo {
 namespace {
-
-using Tokens = std::vector<TokenId>;
-
-Tokens count_from(TokenId first, size_t count) {
-  Tokens tokens(count);
-  std::iota(tokens.begin(), tokens.end(), first);
-  return tokens;
-}
 
 // All that a step's duration depends on: what is computed, and what is moved.
 struct StepShape {

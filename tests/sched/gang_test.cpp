@@ -2,22 +2,16 @@
 #include <gtest/gtest.h>
 
 #include <memory>
-#include <numeric>
 #include <set>
 #include <vector>
 
-#include "sched/scheduler.h"
+#include "kv/token_runs.h"
+#include "sched/scheduler_fixture.h"
 
 namespace octavo {
 namespace {
 
-std::vector<TokenId> count_from(TokenId first, size_t count) {
-  std::vector<TokenId> tokens(count);
-  std::iota(tokens.begin(), tokens.end(), first);
-  return tokens;
-}
-
-class GangTest : public testing::Test {
+class GangTest : public SchedulerFixture {
  protected:
   void make(int32_t max_blocks, SchedulerLimits limits = {.context_length = 1000}) {
     KvConfig kv;
@@ -39,12 +33,6 @@ class GangTest : public testing::Test {
     return id.value();
   }
 
-  const Plan& plan(int32_t budget = 1000) {
-    const Plan& made = scheduler_->plan(budget);
-    expect_sound();
-    return made;
-  }
-
   // Commits `branches[i]` for the i-th beam of the plan, and a token for every other sample.
   void commit(const Plan& made, const std::vector<std::vector<Branch>>& branches) {
     const TokenId token = 7;
@@ -60,11 +48,8 @@ class GangTest : public testing::Test {
     expect_sound();
   }
 
-  void expect_sound() { ASSERT_EQ(scheduler_->check_integrity(), std::nullopt); }
-  int32_t in_use() const { return scheduler_->kv().counts().in_use; }
   int64_t copies() const { return scheduler_->counters().copies; }
 
-  std::unique_ptr<Scheduler> scheduler_;
   std::set<RequestId> singles_;
   int32_t submitted_ = 0;
 };

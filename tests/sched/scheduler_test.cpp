@@ -5,18 +5,12 @@
 #include <algorithm>
 #include <map>
 #include <memory>
-#include <numeric>
+
+#include "kv/token_runs.h"
+#include "sched/scheduler_fixture.h"
 
 namespace octavo {
 namespace {
-
-using Tokens = std::vector<TokenId>;
-
-Tokens count_from(TokenId first, size_t count) {
-  Tokens tokens(count);
-  std::iota(tokens.begin(), tokens.end(), first);
-  return tokens;
-}
 
 KvConfig kv_config(int32_t max_blocks, std::vector<GroupSpec> groups = {GroupSpec{}}) {
   return {.block_size = 4,
@@ -35,7 +29,7 @@ SchedulerLimits wide_limits() {
 }
 
 // A scheduler whose every sample is the token 7000 + row, unless told otherwise.
-class SchedulerTest : public testing::Test {
+class SchedulerTest : public SchedulerFixture {
  protected:
   void make(KvConfig kv, SchedulerLimits limits = wide_limits()) {
     scheduler_ = std::make_unique<Scheduler>(std::move(kv), limits);
@@ -52,12 +46,6 @@ class SchedulerTest : public testing::Test {
     return id.value();
   }
 
-  const Plan& plan(int32_t budget = 1000) {
-    const Plan& made = scheduler_->plan(budget);
-    expect_sound();
-    return made;
-  }
-
   void commit(const Plan& made, bool finished = false) {
     Tokens tokens = count_from(7000, made.samples.size());
     std::vector<SampleResult> results;
@@ -66,14 +54,9 @@ class SchedulerTest : public testing::Test {
     expect_sound();
   }
 
-  void expect_sound() { ASSERT_EQ(scheduler_->check_integrity(), std::nullopt); }
-
   RequestId request_of(const PlanItem& item) const {
     return scheduler_->sequence(item.sequence).request();
   }
-  int32_t in_use() const { return scheduler_->kv().counts().in_use; }
-
-  std::unique_ptr<Scheduler> scheduler_;
 };
 
 TEST_F(SchedulerTest, ComputesAPromptInChunksAndThenOneTokenAStep) {

@@ -95,9 +95,7 @@ WorldConfig draw_config(Random& random) {
   world.kv.host_blocks = random.pick<int32_t>({0, 0, one / 2 + 1, 8 * one});
   world.kv.report_spills = random.chance(50);
   // From always recomputed to always swapped.
-  world.limits.costs = {.token = 1.0,
-                        .token_position = random.pick<double>({0.0, 0.1}),
-                        .block = random.pick<double>({0.0, 1.0, 4.0, 1000.0})};
+  world.limits.costs = {.token = 1.0, .block = random.pick<double>({0.0, 1.0, 4.0, 1000.0})};
   world.kv.hash = random.chance(30) ? colliding_hash : xxh3_block_hash;
   if (random.chance(10)) world.most_outputs = 128;
   world.limits.max_running_sequences = world.most_outputs > 6 ? 160 : random.between(1, 16);
@@ -449,7 +447,7 @@ class World {
   }
 
   void execute(const BlockMoves& moves) {
-    for (const HostSpill& spill : moves.spills) {
+    for (const BlockContent& spill : moves.spills) {
       const auto bytes = model_.host_slot(spill.host_slot);
       disk_[{spill.tokens, spill.extra_key, spill.group}] = {bytes.begin(), bytes.end()};
     }
