@@ -9,12 +9,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "octavo/cache_snapshot.h"
 #include "octavo/config.h"
 #include "octavo/result.h"
 #include "octavo/sampling.h"
@@ -78,6 +80,12 @@ struct TokenInfo {
   std::vector<TokenLogprob> top;
 };
 
+// How a request's prompt was served.
+struct PromptReport {
+  int32_t cached_tokens = 0;    // of the prompt: their K and V were found, not computed
+  double queued_seconds = 0.0;  // from submit() until the first step with the prompt began
+};
+
 // What is new in one output since the last event of that output. A slow reader gets fewer, longer
 // ones.
 struct Event {
@@ -86,6 +94,7 @@ struct Event {
   std::vector<TokenInfo> tokens;  // the tokens generated; for score_prompt, the prompt's own
   FinishReason finish = FinishReason::none;  // other than none: the last event of this output
   double score = 0.0;                        // of a text that a beam search found
+  std::optional<PromptReport> prompt;        // in the request's first event
 };
 
 class Stream {
@@ -93,6 +102,14 @@ class Stream {
   virtual ~Stream() = default;  // cancels what still runs
   // Waits for the next event; nothing when every output has finished.
   virtual std::optional<Event> next() = 0;
+  // The same without waiting: nothing, too, when there is no event yet.
+  virtual std::optional<Event> try_next() = 0;
+  // Every output has finished and its last event was read.
+  virtual bool finished() const = 0;
+  // From now on `call` is called when an event comes and no other is unread; at once, if some are
+  // unread now. The engine's thread calls it: it must not take long nor use the Stream. The
+  // Stream's destructor waits for a call in progress; there is none after it.
+  virtual void on_event(std::function<void()> call) = 0;
   // Stops the request within a step; its outputs end with FinishReason::cancelled. May be called
   // from any thread, any number of times.
   virtual void cancel() = 0;
@@ -105,9 +122,9 @@ struct ModelInfo {
   std::string backend;  // for people: "cpu (avx512, 2 threads)"
   int32_t vocabulary = 0;
   int32_t context_length = 0;  // the limit in force: prompt and generated tokens together
-  bool has_chat_template = false;
-  bool adds_bos = false;  // Engine::tokenize puts `bos` first
-  int32_t bos = -1;       // -1: the vocabulary has none
+  std::string chat_template;   // its source; empty: it has none, and ChatML is used
+  bool adds_bos = false;       // Engine::tokenize puts `bos` first
+  int32_t bos = -1;            // -1: the vocabulary has none
 };
 
 // A snapshot of what the engine is doing.
@@ -148,6 +165,12 @@ struct TokenizeOptions {
   bool parse_special = false;  // special tokens written out in the text become single ids
 };
 
+struct ChatTemplateOptions {
+  bool add_generation_prompt = true;  // end with the beginning of the assistant's answer
+  // Further variables of the template, as a JSON object; empty: none.
+  std::string variables;
+};
+
 class Engine {
  public:
   // Loads the model and starts the loop thread. Errors are one line that names the file or field.
@@ -163,12 +186,19 @@ class Engine {
                                                 const TokenizeOptions& options) const = 0;
   // The text of tokens, special ones left out; an id outside the vocabulary: invalid_input.
   virtual Result<std::string> detokenize(const std::vector<int32_t>& tokens) const = 0;
-  // The prompt for a conversation, by the model's own template (ChatML when it has none).
+  // What one token stands for: bytes that need not be whole characters, or a special token's name.
+  // Empty for an id outside the vocabulary.
+  virtual std::string token_bytes(int32_t token) const = 0;
+  // A conversation as text, by the model's own template (ChatML when it has none), and as tokens.
+  virtual Result<std::string> render_chat_template(const std::vector<ChatMessage>& messages,
+                                                   const ChatTemplateOptions& options) const = 0;
   virtual Result<std::vector<int32_t>> apply_chat_template(
-      const std::vector<ChatMessage>& messages, bool add_generation_prompt = true) const = 0;
+      const std::vector<ChatMessage>& messages, const ChatTemplateOptions& options = {}) const = 0;
 
   virtual const ModelInfo& model() const = 0;
   virtual EngineStats stats() const = 0;
+  // Waits for the step in progress.
+  virtual CacheSnapshot cache_snapshot() const = 0;
 };
 
 }  // namespace octavo

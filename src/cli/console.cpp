@@ -54,7 +54,7 @@ class Console {
     const ModelInfo& model = engine_.model();
     say(fmt::format("{} · {} · {} · context {}", without_controls(model.name), model.architecture,
                     model.backend, model.context_length));
-    if (!model.has_chat_template && !is_raw_) {
+    if (model.chat_template.empty() && !is_raw_) {
       say("The file has no chat template: ChatML is used. --raw completes plain text.");
     }
     say("/help lists the commands.");

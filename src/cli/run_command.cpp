@@ -37,7 +37,7 @@ void introduce_builtin(const ModelInfo& model) {
 int answer_once(Engine& engine, const Options& options, const std::string& prompt) {
   const Interrupt interrupt;
   Chat chat(engine, options.chat);
-  if (!engine.model().has_chat_template && !options.chat.raw) {
+  if (engine.model().chat_template.empty() && !options.chat.raw) {
     complain("the model has no chat template, ChatML is used; --raw continues plain text");
   }
   const bool is_shown = is_terminal(stdout);

@@ -78,35 +78,54 @@ class EngineImpl final : public Engine {
     return model_.tokenizer->decode(tokens);
   }
 
-  Result<std::vector<int32_t>> apply_chat_template(const std::vector<ChatMessage>& messages,
-                                                   bool add_generation_prompt) const override {
+  std::string token_bytes(int32_t token) const override {
+    if (token < 0 || token >= model_.tokenizer->vocabulary_size()) return {};
+    return std::string(model_.tokenizer->piece(token));
+  }
+
+  Result<std::string> render_chat_template(const std::vector<ChatMessage>& messages,
+                                           const ChatTemplateOptions& options) const override {
     text::ChatTemplateInput input;
     input.messages = nlohmann::ordered_json::array();
     for (const ChatMessage& message : messages) {
       input.messages.push_back({{"role", message.role}, {"content", message.content}});
     }
-    input.add_generation_prompt = add_generation_prompt;
+    input.add_generation_prompt = options.add_generation_prompt;
+    if (!options.variables.empty()) {
+      input.extra = nlohmann::ordered_json::parse(options.variables, nullptr, false);
+      if (!input.extra.is_object()) {
+        return invalid_input("chat template variables: they are not a JSON object");
+      }
+    }
     const std::time_t now = std::time(nullptr);
     localtime_r(&now, &input.date);
-    const auto text_of = [this](std::optional<int32_t> token) {
-      return token ? std::string(model_.tokenizer->token_text(*token)) : std::string();
-    };
     input.bos_token = text_of(model_.tokenizer->bos());
     input.eos_token = text_of(model_.tokenizer->eos());
-    const Result<std::string> rendered = model_.chat_template.render(input);
+    Result<std::string> rendered = model_.chat_template.render(input);
     if (!rendered) {
       return invalid_input("{}: {}", model_.info.path, rendered.error().message);
     }
-    const std::string& prompt = *rendered;
+    return rendered;
+  }
+
+  Result<std::vector<int32_t>> apply_chat_template(
+      const std::vector<ChatMessage>& messages, const ChatTemplateOptions& options) const override {
+    OCTAVO_ASSIGN(const std::string prompt, render_chat_template(messages, options));
     // Most templates write BOS themselves; adding it again would change the model's answer.
-    const bool has_bos = !input.bos_token.empty() && prompt.starts_with(input.bos_token);
+    const std::string bos = text_of(model_.tokenizer->bos());
+    const bool has_bos = !bos.empty() && prompt.starts_with(bos);
     return model_.tokenizer->encode(prompt, {.add_special = !has_bos, .parse_special = true});
   }
 
   const ModelInfo& model() const override { return model_.info; }
   EngineStats stats() const override { return loop_.stats(); }
+  CacheSnapshot cache_snapshot() const override { return mailbox_->ask_for_snapshot().get(); }
 
  private:
+  std::string text_of(std::optional<int32_t> token) const {
+    return token ? std::string(model_.tokenizer->token_text(*token)) : std::string();
+  }
+
   LoadedModel model_;
   const EngineConfig config_;
   std::shared_ptr<Mailbox> mailbox_;

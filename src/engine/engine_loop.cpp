@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <optional>
+#include <utility>
 
 #include "base/check.h"
 
@@ -41,6 +42,7 @@ EngineLoop::EngineLoop(LoadedModel& model, const EngineConfig& config,
       scheduler_(model.kv, limits_of(model, config)),
       tiers_(model, config, [mailbox = mailbox_] { mailbox->announce_disk_answer(); }) {
   publish_stats();
+  idle_since_ = std::chrono::steady_clock::now();
   thread_ = std::thread([this] { run(); });
 }
 
@@ -54,13 +56,22 @@ void EngineLoop::run() {
     publish_stats();
     if (scheduler_.has_work()) {
       step();
-    } else if (!mailbox_->wait(config_.kv_idle_seconds)) {
-      give_back_idle_memory();
-      publish_stats();
-      mailbox_->wait(0);
+      idle_since_ = std::chrono::steady_clock::now();
+      memory_given_back_ = false;
+    } else {
+      wait_for_mail();
     }
   }
   end_everything();
+}
+
+// Mail that brings no work (somebody watches the cache) does not put the end of idle memory off.
+void EngineLoop::wait_for_mail() {
+  const auto deadline = idle_since_ + std::chrono::seconds(config_.kv_idle_seconds);
+  if (config_.kv_idle_seconds == 0 || memory_given_back_) return mailbox_->wait();
+  if (mailbox_->wait_until(deadline)) return;
+  memory_given_back_ = give_back_idle_memory();
+  publish_stats();
 }
 
 void EngineLoop::end_everything() {
@@ -80,6 +91,9 @@ bool EngineLoop::take_mail() {
     const std::optional<uint64_t> key = tiers_.place_fetched(scheduler_);
     const auto ready = key ? fetching_.find(*key) : fetching_.end();  // or it was cancelled
     if (ready != fetching_.end()) start(std::move(fetching_.extract(ready).mapped()));
+  }
+  for (std::promise<CacheSnapshot>& snapshot : mail.snapshots) {
+    snapshot.set_value(scheduler_.snapshot());
   }
   mailbox_->report_waiting(scheduler_.queued_requests() + static_cast<int64_t>(fetching_.size()));
   return !mail.stop;
@@ -138,6 +152,7 @@ void EngineLoop::step() {
   const Batch& batch = batch_builder_.build(plan, scheduler_, [this](const Sequence& sequence) {
     return active_.at(sequence.request()).submission.score_prompt;
   });
+  note_started(plan);
   model_.backend->begin_step(batch);
   tiers_.perform(plan.moves);
   const Tensor logits = model_.model->forward(batch, *model_.kv_store);
@@ -148,6 +163,23 @@ void EngineLoop::step() {
   count_step(plan);
   scheduler_.commit(plan, results_);
   forget_finished();
+}
+
+// The first item of a request begins where its prompt's known prefix ends.
+void EngineLoop::note_started(const Plan& plan) {
+  for (const PlanItem& item : plan.items) {
+    Active& active = active_.at(scheduler_.sequence(item.sequence).request());
+    if (active.started) continue;
+    active.started = true;
+    const std::chrono::duration<double> queued =
+        std::chrono::steady_clock::now() - active.submission.submitted;
+    active.report = {.cached_tokens = item.first_position, .queued_seconds = queued.count()};
+  }
+}
+
+void EngineLoop::send(Active& active, Event event) {
+  event.prompt = std::exchange(active.report, std::nullopt);
+  active.submission.channel->push(std::move(event));
 }
 
 // The item's positions that have a next token and were not scored before.
@@ -236,7 +268,7 @@ void EngineLoop::deliver_scores(Active& active, const PlanItem& item, size_t fir
     results_[static_cast<size_t>(item.first_sample)] = {.accepted = {}, .finished = true};
     finished_.push_back(scheduler_.sequence(item.sequence).request());
   }
-  active.submission.channel->push(std::move(event));
+  send(active, std::move(event));
 }
 
 SampleResult EngineLoop::deliver_token(Active& active, const Sequence& sequence,
@@ -247,7 +279,7 @@ SampleResult EngineLoop::deliver_token(Active& active, const Sequence& sequence,
   event.finish = output.accept(sampled.token, event.text);
   event.tokens.push_back({sampled.token, sampled.logprob, sampled.top});
   const bool finished = event.finish != FinishReason::none;
-  active.submission.channel->push(std::move(event));
+  send(active, std::move(event));
   return {.accepted = {&sampled.token, 1}, .finished = finished};
 }
 
@@ -290,7 +322,7 @@ void EngineLoop::deliver_hypotheses(Active& active) {
       event.tokens = std::move(hypothesis.tokens);
       event.score = hypothesis.score;
     }
-    active.submission.channel->push(std::move(event));
+    send(active, std::move(event));
   }
 }
 
@@ -302,15 +334,16 @@ void EngineLoop::forget_finished() {
   finished_.clear();
 }
 
-void EngineLoop::give_back_idle_memory() {
+bool EngineLoop::give_back_idle_memory() {
   // Mail first: what is cached is still there for it.
-  if (!tiers_.save(scheduler_, [this] { return mailbox_->has_arrived(); })) return;
+  if (!tiers_.save(scheduler_, [this] { return mailbox_->has_arrived(); })) return false;
   const int64_t extent_blocks = model_.kv.extent_blocks;
   for (const ExtentId extent : scheduler_.release_idle()) {
     const int64_t first = extent * extent_blocks;
     model_.kv_store->release(first,
                              std::min(extent_blocks, model_.kv_store->block_count() - first));
   }
+  return true;
 }
 
 void EngineLoop::count_step(const Plan& plan) {

@@ -4,6 +4,7 @@
 // for the Mailbox and the statistics. Takes the model by reference: the engine owns both.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -45,7 +46,9 @@ class EngineLoop {
   struct Active {
     Submission submission;
     std::vector<Output> outputs;
-    int32_t unfinished = 0;  // outputs
+    int32_t unfinished = 0;              // outputs
+    bool started = false;                // some of its prompt was planned
+    std::optional<PromptReport> report;  // until an event has taken it
     std::optional<BeamStep> beams;
     int32_t scored_positions =
         0;  // of a scored prompt: delivered, not to be again after a preemption
@@ -58,8 +61,10 @@ class EngineLoop {
   void cancel(uint64_t key);
 
   void step();
+  void note_started(const Plan& plan);
   void make_sample_rows(const Plan& plan);
   void deliver(const Plan& plan);
+  void send(Active& active, Event event);
   struct Positions {
     int32_t first = 0;
     int32_t end = 0;
@@ -70,7 +75,8 @@ class EngineLoop {
   void deliver_beam(Active& active, const Sequence& sequence, size_t sample, SampledToken& sampled);
   void deliver_hypotheses(Active& active);
   void forget_finished();
-  void give_back_idle_memory();
+  void wait_for_mail();
+  bool give_back_idle_memory();  // false: mail came first
   void end_everything();
   void count_step(const Plan& plan);
   void publish_stats();
@@ -93,6 +99,9 @@ class EngineLoop {
   std::vector<SampledToken> sampled_;
   std::vector<SampleResult> results_;
   std::vector<RequestId> finished_;
+
+  std::chrono::steady_clock::time_point idle_since_;  // the last step's end
+  bool memory_given_back_ = false;                    // since then
 
   mutable std::mutex stats_mutex_;
   EngineStats stats_;

@@ -126,10 +126,10 @@ Result<void> describe(const EngineConfig& config, LoadedModel& loaded) {
   return {};
 }
 
-Result<text::ChatTemplate> read_template(const gguf::Metadata& metadata, bool& has_own) {
-  has_own = metadata.has("tokenizer.chat_template");
-  if (!has_own) return text::default_template();
-  OCTAVO_ASSIGN(const std::string source, metadata.string("tokenizer.chat_template"));
+// `source`: the text of the model's own.
+Result<text::ChatTemplate> read_template(const gguf::Metadata& metadata, std::string& source) {
+  if (!metadata.has("tokenizer.chat_template")) return text::default_template();
+  OCTAVO_ASSIGN(source, metadata.string("tokenizer.chat_template"));
   Result<text::ChatTemplate> parsed = text::ChatTemplate::parse(source);
   if (!parsed) {
     return Error{parsed.error().kind, fmt::format("{}: key 'tokenizer.chat_template': {}",
@@ -160,8 +160,8 @@ Result<LoadedModel> load_model(const EngineConfig& config) {
   OCTAVO_ASSIGN(gguf::File file, gguf::open_model(config.model_path));
   OCTAVO_TRY(Model::check_architecture(file));
   OCTAVO_ASSIGN(auto tokenizer, text::Tokenizer::create(file.metadata()));
-  bool has_template = false;
-  OCTAVO_ASSIGN(text::ChatTemplate chat_template, read_template(file.metadata(), has_template));
+  std::string template_source;
+  OCTAVO_ASSIGN(text::ChatTemplate chat_template, read_template(file.metadata(), template_source));
   OCTAVO_ASSIGN(auto backend, create_backend({.device = config.device,
                                               .instruction_set = config.instruction_set,
                                               .threads = static_cast<int>(config.threads)}));
@@ -182,7 +182,7 @@ Result<LoadedModel> load_model(const EngineConfig& config) {
                      {},
                      {},
                      {}};
-  loaded.info.has_chat_template = has_template;
+  loaded.info.chat_template = std::move(template_source);
   OCTAVO_TRY(describe(config, loaded));
   OCTAVO_TRY(make_kv(config, loaded));
   OCTAVO_TRY(make_tiers(config, loaded));

@@ -1,7 +1,6 @@
 #include "engine/request_channel.h"
 
 #include <algorithm>
-#include <chrono>
 #include <iterator>
 #include <utility>
 
@@ -26,33 +25,58 @@ void RequestChannel::push_locked(Event event) {
   unread->tokens.insert(unread->tokens.end(), std::make_move_iterator(event.tokens.begin()),
                         std::make_move_iterator(event.tokens.end()));
   unread->finish = event.finish;
+  if (event.prompt) unread->prompt = event.prompt;
 }
 
 void RequestChannel::push(Event event) {
-  {
-    const std::lock_guard lock(mutex_);
-    push_locked(std::move(event));
-  }
-  arrived_.notify_one();
+  const std::lock_guard lock(mutex_);
+  const bool all_read = events_.empty();
+  push_locked(std::move(event));
+  if (all_read) announce();
 }
 
 void RequestChannel::end(int32_t outputs) {
-  {
-    const std::lock_guard lock(mutex_);
-    for (int32_t output = 0; output < outputs; ++output) {
-      push_locked({.output = output, .finish = FinishReason::cancelled});
-    }
+  const std::lock_guard lock(mutex_);
+  const bool all_read = events_.empty();
+  for (int32_t output = 0; output < outputs; ++output) {
+    push_locked({.output = output, .finish = FinishReason::cancelled});
   }
+  if (all_read) announce();
+}
+
+void RequestChannel::announce() {
   arrived_.notify_one();
+  if (on_event_ && !events_.empty()) on_event_();
+}
+
+Event RequestChannel::pop() {
+  Event event = std::move(events_.front());
+  events_.pop_front();
+  return event;
 }
 
 std::optional<Event> RequestChannel::next() {
   std::unique_lock lock(mutex_);
   arrived_.wait(lock, [this] { return !events_.empty() || unfinished_ == 0; });
   if (events_.empty()) return std::nullopt;
-  Event event = std::move(events_.front());
-  events_.pop_front();
-  return event;
+  return pop();
+}
+
+std::optional<Event> RequestChannel::try_next() {
+  const std::lock_guard lock(mutex_);
+  if (events_.empty()) return std::nullopt;
+  return pop();
+}
+
+bool RequestChannel::finished() const {
+  const std::lock_guard lock(mutex_);
+  return events_.empty() && unfinished_ == 0;
+}
+
+void RequestChannel::on_event(std::function<void()> call) {
+  const std::lock_guard lock(mutex_);
+  on_event_ = std::move(call);
+  if (on_event_ && !events_.empty()) on_event_();
 }
 
 bool Mailbox::submit(Submission submission, int64_t limit) {
@@ -73,6 +97,16 @@ void Mailbox::cancel(uint64_t key) {
     mail_.cancellations.push_back(key);
   }
   arrived_.notify_one();
+}
+
+std::future<CacheSnapshot> Mailbox::ask_for_snapshot() {
+  std::future<CacheSnapshot> snapshot;
+  {
+    const std::lock_guard lock(mutex_);
+    snapshot = mail_.snapshots.emplace_back().get_future();
+  }
+  arrived_.notify_one();
+  return snapshot;
 }
 
 void Mailbox::announce_disk_answer() {
@@ -105,13 +139,14 @@ void Mailbox::report_waiting(int64_t requests) {
   waiting_in_scheduler_ = requests;
 }
 
-bool Mailbox::wait(int64_t seconds) {
+void Mailbox::wait() {
   std::unique_lock lock(mutex_);
-  if (seconds == 0) {
-    arrived_.wait(lock, [this] { return has_mail(); });
-    return true;
-  }
-  return arrived_.wait_for(lock, std::chrono::seconds(seconds), [this] { return has_mail(); });
+  arrived_.wait(lock, [this] { return has_mail(); });
+}
+
+bool Mailbox::wait_until(std::chrono::steady_clock::time_point deadline) {
+  std::unique_lock lock(mutex_);
+  return arrived_.wait_until(lock, deadline, [this] { return has_mail(); });
 }
 
 bool Mailbox::has_arrived() const {

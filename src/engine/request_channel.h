@@ -8,9 +8,12 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <functional>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -31,15 +34,22 @@ class RequestChannel {
   // Ends every output that has not ended, as cancelled.
   void end(int32_t outputs);
   std::optional<Event> next();  // waits
+  std::optional<Event> try_next();
+  bool finished() const;
+  // Called under the channel's lock, so that there is no call any more when this returns.
+  void on_event(std::function<void()> call);
 
  private:
   void push_locked(Event event);
+  void announce();
+  Event pop();
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable arrived_;
   std::deque<Event> events_;    // at most one per output
   std::vector<bool> finished_;  // by output, grown as they finish
   int32_t unfinished_;          // outputs whose last event was not pushed
+  std::function<void()> on_event_;
 };
 
 // How the extra key of a scored prompt begins: no two of them, and nothing else, may share a
@@ -57,6 +67,7 @@ struct Submission {
   Retention retention;
   std::shared_ptr<const OutputRules> rules;
   std::shared_ptr<RequestChannel> channel;
+  std::chrono::steady_clock::time_point submitted = std::chrono::steady_clock::now();
 };
 
 class Mailbox {
@@ -64,7 +75,8 @@ class Mailbox {
   struct Mail {
     std::vector<Submission> submissions;
     std::vector<uint64_t> cancellations;
-    bool disk_answer = false;  // the disk tier has one
+    std::vector<std::promise<CacheSnapshot>> snapshots;  // to fulfil
+    bool disk_answer = false;                            // the disk tier has one
     bool stop = false;
   };
 
@@ -72,21 +84,23 @@ class Mailbox {
   // scheduler) or when the engine went down.
   bool submit(Submission submission, int64_t limit);
   void cancel(uint64_t key);
+  std::future<CacheSnapshot> ask_for_snapshot();
   void announce_disk_answer();
   void stop();
 
   Mail take();  // what arrived since the last call
   // How many requests the scheduler has not admitted, once the mail taken was dealt with.
   void report_waiting(int64_t requests);
-  // Waits until there is mail, or for `seconds` (0: without limit). False when the time ran out.
-  bool wait(int64_t seconds);
+  void wait();  // until there is mail
+  // The same, but false at `deadline` when there is none.
+  bool wait_until(std::chrono::steady_clock::time_point deadline);
   bool has_arrived() const;  // there is mail
   int64_t waiting() const;
 
  private:
   bool has_mail() const {
     return mail_.stop || mail_.disk_answer || !mail_.submissions.empty() ||
-           !mail_.cancellations.empty();
+           !mail_.cancellations.empty() || !mail_.snapshots.empty();
   }
 
   mutable std::mutex mutex_;
@@ -101,9 +115,15 @@ class RequestStream final : public Stream {
   RequestStream(uint64_t key, std::shared_ptr<RequestChannel> channel,
                 std::shared_ptr<Mailbox> mailbox)
       : key_(key), channel_(std::move(channel)), mailbox_(std::move(mailbox)) {}
-  ~RequestStream() override { RequestStream::cancel(); }
+  ~RequestStream() override {
+    channel_->on_event(nullptr);
+    RequestStream::cancel();
+  }
 
   std::optional<Event> next() override { return channel_->next(); }
+  std::optional<Event> try_next() override { return channel_->try_next(); }
+  bool finished() const override { return channel_->finished(); }
+  void on_event(std::function<void()> call) override { channel_->on_event(std::move(call)); }
   void cancel() override {
     if (!cancelled_.exchange(true)) mailbox_->cancel(key_);
   }

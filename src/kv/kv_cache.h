@@ -29,8 +29,8 @@
 #include "kv/block_table.h"
 #include "kv/group.h"
 #include "kv/host_tier.h"
-#include "kv/kv_snapshot.h"
 #include "kv/prefix_index.h"
+#include "octavo/cache_snapshot.h"
 
 namespace octavo {
 
@@ -170,8 +170,9 @@ class KvCache {
   // back. No step may be in flight.
   std::vector<ExtentId> release_idle();
 
-  // What every committed block holds and for whom; `live` are all sequences that hold blocks.
-  KvSnapshot snapshot(std::span<const LiveBlocks> live) const;
+  // What every committed block holds and for whom; `live` are all sequences that hold blocks, in
+  // the order of the snapshot's `sequences`, which are the caller's to fill.
+  CacheSnapshot snapshot(std::span<const LiveBlocks> live) const;
 
   // The first breach in counts, lists or tables; `live` are the blocks of every sequence. For
   // tests: O(all).

@@ -1,16 +1,20 @@
-#include "kv/kv_snapshot.h"
-
 #include <algorithm>
 
 #include "kv/kv_cache.h"
 
 namespace octavo {
 
-KvSnapshot KvCache::snapshot(std::span<const LiveBlocks> live) const {
-  KvSnapshot snapshot{.block_size = block_size(),
-                      .counts = counts(),
-                      .host_slots = host_.slots(),
-                      .host_slots_used = host_.used()};
+CacheSnapshot KvCache::snapshot(std::span<const LiveBlocks> live) const {
+  const PoolCounts pool = counts();
+  CacheSnapshot snapshot{.block_size = block_size(),
+                         .blocks_total = pool.total,
+                         .blocks_uncommitted = pool.uncommitted,
+                         .blocks_free = pool.free,
+                         .blocks_cached = pool.cached,
+                         .blocks_in_use = pool.in_use,
+                         .blocks_shared = pool.shared,
+                         .host_slots = host_.slots(),
+                         .host_slots_used = host_.used()};
   std::vector<int32_t> place(static_cast<size_t>(config_.max_blocks), -1);
   for (BlockId block = 0; block < config_.max_blocks; ++block) {
     if (!pool_.is_committed(block)) continue;

@@ -40,10 +40,10 @@
 #include <vector>
 
 #include "kv/kv_cache.h"
+#include "octavo/cache_snapshot.h"
 #include "octavo/result.h"
 #include "sched/gang.h"
 #include "sched/plan.h"
-#include "sched/scheduler_snapshot.h"
 #include "sched/sequence.h"
 
 namespace octavo {
@@ -139,7 +139,7 @@ class Scheduler {
   const KvCache& kv() const { return kv_; }  // block size, groups, counts
   SchedulerCounters counters() const;
   // Who holds which block, for people. Between two calls of the others.
-  SchedulerSnapshot snapshot() const;
+  CacheSnapshot snapshot() const;
 
   // The first breach of an invariant; nothing when all is well. For tests: it visits everything.
   std::optional<std::string> check_integrity() const;

@@ -63,7 +63,7 @@ TEST(BuiltinModel, IsTheDefaultOfTheLibrary) {
   const auto engine = make_engine({});
   EXPECT_EQ(engine->model().path, "builtin");
   EXPECT_EQ(engine->model().name, "Octavo demo 10M");
-  EXPECT_TRUE(engine->model().has_chat_template);
+  EXPECT_FALSE(engine->model().chat_template.empty());
   EXPECT_EQ(engine->model().context_length, 1024);
 }
 
@@ -93,7 +93,7 @@ TEST(BuiltinModel, LosesLittleInEachBlockType) {
 
 TEST(BuiltinModel, AnswersInItsChatFormatAndStops) {
   const auto engine = make_engine({});
-  const auto prompt = engine->apply_chat_template({{"user", "Who are you?"}}, true);
+  const auto prompt = engine->apply_chat_template({{"user", "Who are you?"}});
   ASSERT_TRUE(prompt.ok()) << prompt.error().message;
   Request request;
   request.prompt = *prompt;

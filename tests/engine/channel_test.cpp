@@ -48,6 +48,33 @@ TEST(RequestChannel, ReaderWaitsForTheWriter) {
   writer.join();
 }
 
+TEST(RequestChannel, AReaderThatDoesNotWaitIsCalledWhenThereIsSomething) {
+  RequestChannel channel(2);
+  EXPECT_FALSE(channel.try_next());
+  EXPECT_FALSE(channel.finished());
+  int calls = 0;
+  channel.on_event([&calls] { ++calls; });
+  EXPECT_EQ(calls, 0);
+  channel.push({.output = 0, .text = "a"});
+  channel.push({.output = 0, .text = "b"});
+  channel.push({.output = 1, .text = "c"});
+  EXPECT_EQ(calls, 1) << "the reader knows already";
+  EXPECT_EQ(channel.try_next()->text, "ab");
+  EXPECT_EQ(channel.try_next()->text, "c");
+  EXPECT_FALSE(channel.try_next());
+  channel.push({.output = 0, .text = "d", .finish = FinishReason::stop});
+  EXPECT_EQ(calls, 2);
+  channel.on_event(nullptr);
+  EXPECT_EQ(channel.try_next()->text, "d");
+  channel.end(2);
+  EXPECT_EQ(calls, 2);
+  channel.on_event([&calls] { ++calls; });
+  EXPECT_EQ(calls, 3) << "an event is there already";
+  EXPECT_FALSE(channel.finished());
+  EXPECT_EQ(channel.try_next()->finish, FinishReason::cancelled);
+  EXPECT_TRUE(channel.finished());
+}
+
 TEST(Mailbox, RefusesWhatIsTooMuchAndWhatComesTooLate) {
   Mailbox mailbox;
   EXPECT_TRUE(mailbox.submit({.key = 1}, 2));
@@ -59,7 +86,7 @@ TEST(Mailbox, RefusesWhatIsTooMuchAndWhatComesTooLate) {
   mailbox.report_waiting(1);
   EXPECT_TRUE(mailbox.submit({.key = 5}, 2));
   mailbox.cancel(5);
-  EXPECT_TRUE(mailbox.wait(1));
+  mailbox.wait();
   const Mailbox::Mail mail = mailbox.take();
   EXPECT_EQ(mail.cancellations, (std::vector<uint64_t>{5}));
   EXPECT_FALSE(mail.stop);
@@ -71,7 +98,9 @@ TEST(Mailbox, RefusesWhatIsTooMuchAndWhatComesTooLate) {
 
 TEST(Mailbox, WaitEndsWithTheTime) {
   Mailbox mailbox;
-  EXPECT_FALSE(mailbox.wait(1));
+  const auto now = std::chrono::steady_clock::now();
+  EXPECT_FALSE(mailbox.wait_until(now + std::chrono::milliseconds(20)));
+  EXPECT_GE(std::chrono::steady_clock::now(), now + std::chrono::milliseconds(20));
 }
 
 }  // namespace

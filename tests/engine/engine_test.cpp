@@ -47,6 +47,20 @@ TEST(Engine, TurnsTextIntoTokensAndBack) {
   EXPECT_EQ(*engine->detokenize(*tokens), "hello there");
   EXPECT_NE(engine->detokenize({-1}).error().message.find("tokens: -1"), std::string::npos);
   EXPECT_FALSE(engine->detokenize({engine->model().vocabulary}).ok());
+  std::string bytes;
+  for (const int32_t token : *tokens) bytes += engine->token_bytes(token);
+  EXPECT_TRUE(bytes.ends_with("hello there")) << bytes;
+  EXPECT_EQ(engine->token_bytes(-1), "");
+}
+
+TEST(Engine, AChatTemplateTakesVariables) {
+  auto engine = make_engine(tiny_config());
+  const std::vector<ChatMessage> messages = {{"user", "hello"}};
+  const auto text = engine->render_chat_template(messages, {.variables = R"({"role": "x"})"});
+  ASSERT_TRUE(text.ok());
+  EXPECT_NE(text->find("hello"), std::string::npos);
+  EXPECT_FALSE(engine->render_chat_template(messages, {.variables = "[1]"}).ok());
+  EXPECT_FALSE(engine->render_chat_template(messages, {.variables = "{"}).ok());
 }
 
 TEST(Engine, RefusesBadSettings) {
@@ -292,6 +306,44 @@ TEST(Engine, APromptThatWasSeenIsNotComputedAgain) {
   EXPECT_GT(after.blocks_cached, 0);
 }
 
+TEST(Engine, TheFirstEventSaysHowThePromptWasServed) {
+  auto engine = make_engine(tiny_config());
+  for (const int32_t cached : {0, 63}) {
+    Request request = greedy(counting(3, 64), 4);
+    request.outputs = 2;
+    auto stream = engine->submit(request);
+    ASSERT_TRUE(stream.ok());
+    const std::optional<Event> first = (*stream)->next();
+    ASSERT_TRUE(first && first->prompt);
+    EXPECT_EQ(first->prompt->cached_tokens, cached);
+    EXPECT_GE(first->prompt->queued_seconds, 0.0);
+    EXPECT_LT(first->prompt->queued_seconds, 60.0);
+    while (const auto event = (*stream)->next()) EXPECT_FALSE(event->prompt);
+    EXPECT_TRUE((*stream)->finished());
+  }
+}
+
+TEST(Engine, ASnapshotShowsWhoHoldsTheCache) {
+  auto engine = make_engine(tiny_config());
+  EXPECT_TRUE(engine->cache_snapshot().sequences.empty());
+  Request request = greedy(counting(3, 64), 400);
+  request.outputs = 2;
+  auto stream = engine->submit(request);
+  ASSERT_TRUE(stream.ok());
+  ASSERT_TRUE((*stream)->next());
+  const CacheSnapshot now = engine->cache_snapshot();
+  ASSERT_EQ(now.sequences.size(), 2u);
+  EXPECT_EQ(now.sequences[0].request, now.sequences[1].request);
+  EXPECT_EQ(now.sequences[1].prompt_tokens, 64);
+  EXPECT_GT(now.sequences[1].generated_tokens, 0);
+  EXPECT_EQ(now.blocks_shared, 4) << "the prompt's";
+  EXPECT_EQ(now.filled_slots,
+            now.sequences[0].computed_tokens + now.sequences[1].computed_tokens - 64);
+  EXPECT_LT(now.wasted_slots(), 2 * now.block_size) << "in the last block of each";
+  EXPECT_EQ(now.blocks_uncommitted + now.blocks_free + now.blocks_cached + now.blocks_in_use,
+            now.blocks_total);
+}
+
 TEST(Engine, ASaltKeepsACacheToItself) {
   auto engine = make_engine(tiny_config());
   Request request = greedy(counting(3, 64), 4);
@@ -347,6 +399,7 @@ TEST(Engine, IdleMemoryIsGivenBack) {
   EXPECT_GT(under_load, before + held / 2);
   for (int i = 0; i < 100 && engine->stats().blocks_cached > 0; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    engine->cache_snapshot();  // who watches does not keep it awake
   }
   const EngineStats idle = engine->stats();
   EXPECT_EQ(idle.blocks_cached, 0);

@@ -1,5 +1,4 @@
 // What KvCache::snapshot() says about blocks in each of their states.
-#include "kv/kv_snapshot.h"
 
 #include <gtest/gtest.h>
 
@@ -29,9 +28,9 @@ TEST(KvSnapshot, SaysWhoHoldsWhatAndWhatIsWasted) {
   SequenceBlocks b;
   kv.fork(a, b);
   SequenceBlocks c = compute(kv, count_from(100, 1));
-  const KvSnapshot now = kv.snapshot(std::vector<LiveBlocks>{{&a, 6}, {&b, 6}, {&c, 1}});
+  const CacheSnapshot now = kv.snapshot(std::vector<LiveBlocks>{{&a, 6}, {&b, 6}, {&c, 1}});
   ASSERT_EQ(now.blocks.size(), 5u) << "one extent is committed";
-  EXPECT_EQ(now.counts.shared, 2);
+  EXPECT_EQ(now.blocks_shared, 2);
 
   const BlockSnapshot& full = now.blocks[static_cast<size_t>(a.tables[0].blocks[0])];
   EXPECT_EQ(full.block, a.tables[0].blocks[0]);
@@ -65,7 +64,7 @@ TEST(KvSnapshot, CachedBlocksGrowOldInSteps) {
     kv.begin_step();
     kv.end_step();
   }
-  const KvSnapshot now = kv.snapshot({});
+  const CacheSnapshot now = kv.snapshot({});
   EXPECT_EQ(now.owned_slots, 0);
   const BlockSnapshot& full = now.blocks[0];
   EXPECT_EQ(full.state, BlockState::cached);
@@ -86,7 +85,7 @@ TEST(KvSnapshot, SaysWhatTheHostTierHasToo) {
   }
   EXPECT_FALSE(kv.snapshot({}).blocks[0].in_host_tier);
   const SequenceBlocks back = compute(kv, count_from(0, 5));
-  const KvSnapshot now = kv.snapshot(std::vector<LiveBlocks>{{&back, 5}});
+  const CacheSnapshot now = kv.snapshot(std::vector<LiveBlocks>{{&back, 5}});
   EXPECT_TRUE(now.blocks[static_cast<size_t>(back.tables[0].blocks[0])].in_host_tier);
   EXPECT_EQ(now.host_slots, 4);
   EXPECT_EQ(now.host_slots_used, 4);

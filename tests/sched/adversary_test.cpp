@@ -64,7 +64,7 @@ class Adversary {
 
   // The sequence that is served first, if one runs.
   std::optional<SequenceSnapshot> front() const {
-    const SchedulerSnapshot now = scheduler_.snapshot();
+    const CacheSnapshot now = scheduler_.snapshot();
     if (now.sequences.empty()) return std::nullopt;
     return now.sequences.front();
   }

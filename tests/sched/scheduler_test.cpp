@@ -434,7 +434,7 @@ TEST_F(SchedulerTest, ASnapshotSaysWhichRequestsHoldWhichBlocks) {
   const RequestId two = submit(count_from(0, 6), 10, /*outputs=*/2);
   const RequestId one = submit(count_from(0, 9));
   plan();
-  const SchedulerSnapshot now = scheduler_->snapshot();
+  const CacheSnapshot now = scheduler_->snapshot();
   ASSERT_EQ(now.sequences.size(), 3u);
   EXPECT_EQ(now.sequences[1].request, two);
   EXPECT_EQ(now.sequences[1].output_index, 1);
@@ -443,8 +443,8 @@ TEST_F(SchedulerTest, ASnapshotSaysWhichRequestsHoldWhichBlocks) {
   EXPECT_EQ(now.sequences[2].prompt_tokens, 9);
   const SequenceId leader = now.sequences[0].sequence;
   const BlockId prefix = scheduler_->sequence(leader).table(0)[0];
-  EXPECT_EQ(now.kv.blocks[static_cast<size_t>(prefix)].owners, (std::vector<int32_t>{0, 1, 2}));
-  EXPECT_EQ(now.kv.saved_blocks, 3);
+  EXPECT_EQ(now.blocks[static_cast<size_t>(prefix)].owners, (std::vector<int32_t>{0, 1, 2}));
+  EXPECT_EQ(now.saved_blocks, 3);
 }
 
 TEST_F(SchedulerTest, PlansAreCommittedInOrder) {

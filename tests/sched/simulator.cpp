@@ -296,12 +296,12 @@ class World {
 
   // The snapshot adds up to the pool's counts and to the tables of the sequences.
   void check_snapshot() {
-    const SchedulerSnapshot snapshot = scheduler_.snapshot();
-    const auto committed = static_cast<int32_t>(snapshot.kv.blocks.size());
+    const CacheSnapshot snapshot = scheduler_.snapshot();
+    const auto committed = static_cast<int32_t>(snapshot.blocks.size());
     PoolCounts seen{.total = config_.kv.max_blocks,
                     .uncommitted = config_.kv.max_blocks - committed};
     std::vector<int32_t> owned(snapshot.sequences.size(), 0);
-    for (const BlockSnapshot& block : snapshot.kv.blocks) {
+    for (const BlockSnapshot& block : snapshot.blocks) {
       if (block.state == BlockState::free) ++seen.free;
       if (block.state == BlockState::cached) ++seen.cached;
       if (block.state == BlockState::in_use) ++seen.in_use;
@@ -311,7 +311,7 @@ class World {
       for (const int32_t owner : block.owners) ++owned[static_cast<size_t>(owner)];
     }
     if (!(seen == scheduler_.kv().counts())) fail("the snapshot differs from the counts");
-    if (snapshot.kv.wasted_slots() < 0) fail("more slots are filled than owned");
+    if (snapshot.wasted_slots() < 0) fail("more slots are filled than owned");
     for (size_t i = 0; i < owned.size(); ++i) {
       const Sequence& s = scheduler_.sequence(snapshot.sequences[i].sequence);
       for (int32_t group = 0; group < std::ssize(config_.kv.groups); ++group) {
