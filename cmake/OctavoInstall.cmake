@@ -3,9 +3,9 @@
 include(CMakePackageConfigHelpers)
 set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/octavo)
 
-# The commands' own layer, should there be one, is the program's and not for other programs.
+# The layers of the commands and the server are the program's and not for other programs.
 get_property(layers GLOBAL PROPERTY OCTAVO_LAYERS)
-list(REMOVE_ITEM layers octavo_cli)
+list(REMOVE_ITEM layers octavo_cli octavo_server)
 foreach(layer ${layers})
   string(REPLACE octavo_ "" export_name ${layer})
   set_target_properties(${layer} PROPERTIES EXPORT_NAME ${export_name})

@@ -1,0 +1,63 @@
+#include "server/api_error.h"
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+namespace octavo::server {
+namespace {
+
+// The words of OpenAI's "type" and "code".
+std::pair<const char*, const char*> kind_of(int status) {
+  switch (status) {
+    case 401:
+      return {"authentication_error", "invalid_api_key"};
+    case 403:
+      return {"permission_error", "forbidden"};
+    case 404:
+      return {"invalid_request_error", "not_found"};
+    case 429:
+      return {"rate_limit_error", "rate_limit_exceeded"};
+    case 503:
+      return {"server_error", "unavailable"};
+    default:
+      return status >= 500 ? std::pair{"server_error", "internal_error"}
+                           : std::pair{"invalid_request_error", "invalid_value"};
+  }
+}
+
+bool is_field_name(std::string_view text) {
+  return !text.empty() &&
+         text.find_first_not_of("abcdefghijklmnopqrstuvwxyz_0123456789.[]") == text.npos;
+}
+
+}  // namespace
+
+ApiError api_error(const Error& error) {
+  if (error.kind == ErrorKind::resource) {
+    return {.status = 429, .message = error.message, .retry_after_seconds = 1};
+  }
+  ApiError result{.status = 400, .message = error.message};
+  const std::string field = error.message.substr(0, error.message.find(": "));
+  if (is_field_name(field)) result.field = field;
+  return result;
+}
+
+HttpResponse openai_error(const ApiError& error) {
+  const auto [type, code] = kind_of(error.status);
+  nlohmann::ordered_json body;
+  body["error"]["message"] = error.message;
+  body["error"]["type"] = type;
+  body["error"]["param"] = nullptr;
+  if (!error.field.empty()) body["error"]["param"] = error.field;
+  body["error"]["code"] = code;
+  // Messages quote what the client sent, which need not be UTF-8.
+  HttpResponse response{
+      .status = error.status,
+      .body = body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace)};
+  if (error.retry_after_seconds > 0) {
+    response.headers.emplace_back("Retry-After", std::to_string(error.retry_after_seconds));
+  }
+  return response;
+}
+
+}  // namespace octavo::server

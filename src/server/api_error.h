@@ -1,0 +1,26 @@
+// ApiError: a request that is not served, and OpenAI's way of saying so. Plain functions, any
+// thread.
+#pragma once
+
+#include <string>
+
+#include "octavo/result.h"
+#include "server/exchange.h"
+
+namespace octavo::server {
+
+struct ApiError {
+  int status = 400;
+  std::string message;          // says what is wrong
+  std::string field = {};       // of the request's body, where one is at fault
+  int retry_after_seconds = 0;  // 0: trying again does not help
+};
+
+// 429 where the engine's queue is full, 400 where the input is bad. The engine's messages begin
+// with the field at fault: "top_p: 2 is not in (0, 1]".
+ApiError api_error(const Error& error);
+
+// {"error": {"message", "type", "param", "code"}}, with Retry-After where it helps.
+HttpResponse openai_error(const ApiError& error);
+
+}  // namespace octavo::server

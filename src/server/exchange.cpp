@@ -1,0 +1,14 @@
+#include "server/exchange.h"
+
+#include <boost/algorithm/string/predicate.hpp>
+
+namespace octavo::server {
+
+std::optional<std::string_view> HttpRequest::header(std::string_view name) const {
+  for (const auto& [field, value] : headers) {
+    if (boost::algorithm::iequals(field, name)) return value;
+  }
+  return std::nullopt;
+}
+
+}  // namespace octavo::server

@@ -1,0 +1,39 @@
+// Service: what every handler works with. Made once by the server, shared by all handlers; it
+// outlives them.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "octavo/engine.h"
+#include "server/server_config.h"
+
+namespace octavo::server {
+
+struct Service {
+  Engine& engine;
+  const ServerConfig& config;
+  // For work that would hold up other connections: long texts to tokenize, big JSON to parse.
+  boost::asio::thread_pool& workers;
+
+  std::string model_name() const {
+    return config.served_name.empty() ? engine.model().name : config.served_name;
+  }
+
+  // Runs work() on a worker; the coroutine goes on where it was.
+  template <class Work>
+  boost::asio::awaitable<std::invoke_result_t<Work&>> run_on_worker(Work work) const {
+    auto task = [](Work w) -> boost::asio::awaitable<std::invoke_result_t<Work&>> {
+      co_return w();
+    };
+    co_return co_await boost::asio::co_spawn(workers, task(std::move(work)),
+                                             boost::asio::use_awaitable);
+  }
+};
+
+}  // namespace octavo::server
