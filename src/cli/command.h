@@ -25,6 +25,7 @@ struct Command {
 };
 
 Command add_run_command(CLI::App& program);
+Command add_serve_command(CLI::App& program);
 Command add_generate_command(CLI::App& program);
 Command add_perplexity_command(CLI::App& program);
 Command add_inspect_command(CLI::App& program);

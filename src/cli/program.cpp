@@ -16,10 +16,10 @@ namespace octavo::cli {
 namespace {
 
 std::vector<Command> add_commands(CLI::App& program) {
-  return {add_run_command(program),        add_generate_command(program),
-          add_perplexity_command(program), add_inspect_command(program),
-          add_tokenize_command(program),   add_simulate_command(program),
-          add_help_command(program)};
+  return {add_serve_command(program),    add_run_command(program),
+          add_generate_command(program), add_perplexity_command(program),
+          add_inspect_command(program),  add_tokenize_command(program),
+          add_simulate_command(program), add_help_command(program)};
 }
 
 // The command that the arguments name, or the program itself.
@@ -43,6 +43,7 @@ int run_program(int argc, const char* const* argv) {
   program.set_help_flag("-h,--help", "Print this help.");
   program.set_version_flag("--version", "octavo " OCTAVO_VERSION, "Print the version.");
   program.footer(
+      "octavo serve model.gguf\n"
       "octavo run model.gguf\n"
       "octavo generate model.gguf --prompts prompts.txt > answers.jsonl\n"
       "octavo help run");

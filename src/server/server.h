@@ -1,0 +1,32 @@
+// Server: the engine behind HTTP.
+//
+// Owns the threads that serve connections; the engine must outlive it. Thread safety: every method
+// may be called from any thread, the destructor from one.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "octavo/engine.h"
+#include "octavo/result.h"
+#include "server/server_config.h"
+
+namespace octavo::server {
+
+class Server {
+ public:
+  // Listens and serves. Errors name the setting.
+  static Result<std::unique_ptr<Server>> start(Engine& engine, const ServerConfig& config);
+  virtual ~Server() = default;  // ends every connection at once
+
+  // Where it listens: "http://127.0.0.1:8080", "unix:/run/octavo.sock".
+  virtual std::vector<std::string> addresses() const = 0;
+
+  // From now on new requests are answered with 503; those that run go on.
+  virtual void begin_drain() = 0;
+  virtual bool is_drained() const = 0;  // none runs any more
+};
+
+}  // namespace octavo::server
