@@ -23,8 +23,7 @@ class Load {
                     .max_blocks = sequences * static_cast<int32_t>(groups.size()) *
                                   ((kPromptTokens + kNewTokens) / 16 + 2),
                     .extent_blocks = 64,
-                    .prefix_cache = true,
-                    .hash = xxh3_block_hash},
+                    .prefix_cache = true},
                    {.context_length = kPromptTokens + kNewTokens,
                     .max_running_sequences = sequences,
                     .max_queued_requests = sequences,

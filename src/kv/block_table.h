@@ -24,8 +24,9 @@ struct SequenceBlocks {
   std::vector<BlockTable> tables;  // one per KV group
 
   // How far the sequence's content is known to the prefix index: `indexed` leading blocks, the last
-  // of them described by `tip`. `tip` is a reference that keeps the whole chain alive.
-  EntryId tip = kRootEntry;
+  // of them described by `tip`; by the root of its extra key when there are none. `tip` is a
+  // reference that keeps the whole chain alive. kNoEntry: the index knows nothing of the sequence.
+  EntryId tip = kNoEntry;
   int32_t indexed = 0;
 
   Retention retention;  // asked for the sequence's blocks once they are cached

@@ -231,7 +231,7 @@ void KvCache::fork(SequenceBlocks& from, SequenceBlocks& to) {
   OCTAVO_CHECK(to.tables.empty());
   from.writable_end = 0;
   to = from;
-  index_.add_reference(to.tip);
+  if (to.tip != kNoEntry) index_.add_reference(to.tip);
   for (const BlockTable& table : to.tables) {
     for (const BlockId block : table.blocks) {
       if (block != kNoBlock) pool_.add_owner(block);

@@ -40,7 +40,7 @@ struct KvConfig {
   int32_t max_blocks = 0;
   int32_t extent_blocks = 64;  // granularity in which memory is committed and given back
   bool prefix_cache = true;
-  BlockHash hash = xxh3_block_hash;
+  ContentHash hash = xxh3_hash;
   int32_t host_blocks = 0;     // slots of the host tier; used only with the prefix cache
   bool report_spills = false;  // whether somebody wants what the host tier drops
 };
@@ -72,7 +72,7 @@ struct PrefixMatch {
     int32_t taken = 0;  // blocks to take: for content in the host tier, and for copies
   };
   int32_t blocks = 0;           // full blocks found
-  EntryId last = kRootEntry;    // describes the last of them
+  EntryId last = kNoEntry;      // describes the last of them; the key's root when there are none
   int32_t physical_blocks = 0;  // blocks of the pool that will be shared, over all groups
   Blocks full;
 
@@ -118,9 +118,9 @@ class KvCache {
   // global groups, the last window's blocks in windowed ones. A block of which only the first
   // tokens agree is usable once an earlier step has written it. O(blocks matched).
   PrefixMatch match(std::span<const TokenId> tokens, std::string_view extra_key);
-  // Gives empty tables the blocks of a match made just before; match.needed() must be available.
-  // The partial block's content comes into a block of the sequence's own.
-  void adopt(SequenceBlocks& blocks, const PrefixMatch& match);
+  // Gives empty tables the blocks of a match made just before, with that key; match.needed() must
+  // be available. The partial block's content comes into a block of the sequence's own.
+  void adopt(SequenceBlocks& blocks, const PrefixMatch& match, std::string_view extra_key);
 
   static int32_t held_blocks(const SequenceBlocks& blocks);  // over all groups
 
@@ -141,12 +141,10 @@ class KvCache {
   void release(SequenceBlocks& blocks, bool offload = true);
 
   // Enters the full blocks of the first `count` tokens, whose K and V are written or planned to be.
-  void index_blocks(SequenceBlocks& blocks, std::span<const TokenId> tokens,
-                    std::string_view extra_key, int32_t count);
+  void index_blocks(SequenceBlocks& blocks, std::span<const TokenId> tokens, int32_t count);
   // Before a release: enters the block in which the first `count` tokens end, too, if it is not
   // full.
-  void index_tail(SequenceBlocks& blocks, std::span<const TokenId> tokens,
-                  std::string_view extra_key, int32_t count);
+  void index_tail(SequenceBlocks& blocks, std::span<const TokenId> tokens, int32_t count);
   // The sequence goes back to `count` computed tokens: the blocks after them may be written again.
   void unindex_after(SequenceBlocks& blocks, int32_t count);
 
@@ -193,8 +191,7 @@ class KvCache {
   Content& content(BlockId block);
 
   bool present(EntryId entry, int32_t group) const;
-  void match_partial(std::span<const TokenId> rest, std::string_view extra_key,
-                     PrefixMatch& match) const;
+  void match_partial(std::span<const TokenId> rest, PrefixMatch& match) const;
   bool readable(EntryId entry) const;
   template <class Visit>
   void visit_match(const PrefixMatch& match, Visit visit) const;

@@ -50,7 +50,7 @@ std::optional<std::string> KvCache::check_tables(
   std::vector<int32_t> holds(total, 0);
   std::vector<int32_t> tips(static_cast<size_t>(index_.slots()), 0);
   for (const SequenceBlocks* blocks : live) {
-    if (blocks->tip != kRootEntry) ++tips[static_cast<size_t>(blocks->tip)];
+    if (blocks->tip != kNoEntry) ++tips[static_cast<size_t>(blocks->tip)];
     for (const BlockTable& table : blocks->tables) {
       if (table.blocks.size() != blocks->tables.front().blocks.size()) {
         return "the tables of a sequence have different lengths";

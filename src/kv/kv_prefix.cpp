@@ -24,9 +24,11 @@ PrefixMatch KvCache::match(std::span<const TokenId> tokens, std::string_view ext
   const auto size = static_cast<size_t>(block_size());
   // The last token's logits are needed, so the block that holds it is computed in any case.
   const auto limit = static_cast<int32_t>((tokens.size() - 1) / size);
-  EntryId entry = kRootEntry;
+  best.last = index_.find_root(extra_key);
+  if (best.last == kNoEntry) return best;
+  EntryId entry = best.last;
   for (int32_t i = 0; i < limit; ++i) {
-    entry = index_.find(entry, tokens.subspan(static_cast<size_t>(i) * size, size), extra_key);
+    entry = index_.find(entry, tokens.subspan(static_cast<size_t>(i) * size, size));
     if (entry == kNoEntry) break;
     bool usable = true;
     bool global_missing = false;
@@ -53,7 +55,7 @@ PrefixMatch KvCache::match(std::span<const TokenId> tokens, std::string_view ext
     if (pool_.is_cached(block)) ++best.full.idle;
   });
   const size_t matched = static_cast<size_t>(best.blocks) * size;
-  match_partial(tokens.subspan(matched, tokens.size() - 1 - matched), extra_key, best);
+  match_partial(tokens.subspan(matched, tokens.size() - 1 - matched), best);
   return best;
 }
 
@@ -71,11 +73,10 @@ bool KvCache::readable(EntryId entry) const {
 
 // Adds the entry after match.last that begins with the most of `rest`, the tokens that could still
 // be found.
-void KvCache::match_partial(std::span<const TokenId> rest, std::string_view extra_key,
-                            PrefixMatch& match) const {
+void KvCache::match_partial(std::span<const TokenId> rest, PrefixMatch& match) const {
   int tried = 0;
-  for (EntryId entry = index_.first_child(match.last, extra_key);
-       entry != kNoEntry && tried < kChildrenTried; entry = index_.next_sibling(entry), ++tried) {
+  for (EntryId entry = index_.first_child(match.last); entry != kNoEntry && tried < kChildrenTried;
+       entry = index_.next_sibling(entry), ++tried) {
     const std::span<const TokenId> tokens = index_.tokens(entry);
     const auto differs = std::ranges::mismatch(tokens, rest).in1;
     const auto common = static_cast<int32_t>(differs - tokens.begin());
@@ -110,7 +111,7 @@ void KvCache::visit_match(const PrefixMatch& match, Visit visit) const {
   }
 }
 
-void KvCache::adopt(SequenceBlocks& blocks, const PrefixMatch& match) {
+void KvCache::adopt(SequenceBlocks& blocks, const PrefixMatch& match, std::string_view extra_key) {
   OCTAVO_CHECK(blocks.tables.empty() && match.needed() <= pool_.available());
   const int32_t position = match.blocks * block_size();
   blocks.tables.resize(config_.groups.size());
@@ -118,9 +119,11 @@ void KvCache::adopt(SequenceBlocks& blocks, const PrefixMatch& match) {
     blocks.tables[g].blocks.assign(static_cast<size_t>(match.blocks), kNoBlock);
     blocks.tables[g].first_held = first_visible(config_.groups[g], position) / block_size();
   }
-  blocks.tip = match.last;
+  if (config_.prefix_cache) {
+    blocks.tip = match.last != kNoEntry ? match.last : index_.find_or_add_root(extra_key);
+    if (blocks.tip != kNoEntry) index_.add_reference(blocks.tip);
+  }
   blocks.indexed = match.blocks;
-  index_.add_reference(blocks.tip);
   const auto place = [&](int32_t group, int32_t i) -> BlockId& {
     return blocks.tables[static_cast<size_t>(group)].blocks[static_cast<size_t>(i)];
   };
@@ -188,13 +191,12 @@ void KvCache::attach_tables(EntryId entry, const SequenceBlocks& blocks, int32_t
   }
 }
 
-void KvCache::index_blocks(SequenceBlocks& blocks, std::span<const TokenId> tokens,
-                           std::string_view extra_key, int32_t count) {
-  if (!config_.prefix_cache) return;
+void KvCache::index_blocks(SequenceBlocks& blocks, std::span<const TokenId> tokens, int32_t count) {
+  if (blocks.tip == kNoEntry) return;
   const auto size = static_cast<size_t>(block_size());
   while ((blocks.indexed + 1) * block_size() <= count) {
     const auto i = static_cast<size_t>(blocks.indexed);
-    const EntryId entry = index_.find_or_add(blocks.tip, tokens.subspan(i * size, size), extra_key);
+    const EntryId entry = index_.find_or_add(blocks.tip, tokens.subspan(i * size, size));
     if (entry == kNoEntry) return;
     attach_tables(entry, blocks, blocks.indexed);
     index_.add_reference(entry);
@@ -215,14 +217,13 @@ void KvCache::unindex_after(SequenceBlocks& blocks, int32_t count) {
   }
 }
 
-void KvCache::index_tail(SequenceBlocks& blocks, std::span<const TokenId> tokens,
-                         std::string_view extra_key, int32_t count) {
+void KvCache::index_tail(SequenceBlocks& blocks, std::span<const TokenId> tokens, int32_t count) {
   const int32_t rest = count % block_size();
   const int32_t full = count / block_size();
-  if (!config_.prefix_cache || rest == 0 || blocks.indexed != full) return;
+  if (blocks.tip == kNoEntry || rest == 0 || blocks.indexed != full) return;
   const auto first = static_cast<size_t>(full) * static_cast<size_t>(block_size());
   const EntryId entry =
-      index_.find_or_add(blocks.tip, tokens.subspan(first, static_cast<size_t>(rest)), extra_key);
+      index_.find_or_add(blocks.tip, tokens.subspan(first, static_cast<size_t>(rest)));
   if (entry == kNoEntry) return;
   index_.add_reference(entry);  // until then: the blocks may all stand for something else
   attach_tables(entry, blocks, full);
@@ -233,12 +234,13 @@ HostSlot KvCache::offer_host_block(std::span<const TokenId> tokens, std::string_
                                    int32_t group) {
   if (tokens.empty() || host_.slots() == 0) return kNoSlot;
   const auto size = static_cast<size_t>(block_size());
-  EntryId entry = kRootEntry;
+  EntryId entry = index_.find_or_add_root(extra_key);
+  if (entry == kNoEntry) return kNoSlot;
   index_.add_reference(entry);
   for (size_t first = 0; first < tokens.size() && entry != kNoEntry; first += size) {
     const EntryId parent = entry;
     const auto block = tokens.subspan(first, std::min(size, tokens.size() - first));
-    entry = index_.find_or_add(parent, block, extra_key);
+    entry = index_.find_or_add(parent, block);
     if (entry != kNoEntry) index_.add_reference(entry);
     index_.drop_reference(parent);
   }
@@ -259,7 +261,7 @@ void KvCache::visit_contents(const std::function<bool(const BlockContent&)>& vis
   std::vector<Place> places;
   const auto add = [&](EntryId entry, const BlockContent& content) {
     int32_t depth = 0;
-    for (EntryId at = entry; at != kRootEntry; at = index_.parent(at)) ++depth;
+    for (EntryId at = entry; at != kNoEntry; at = index_.parent(at)) ++depth;
     places.push_back({depth, entry, content});
   };
   for (BlockId block = 0; block < static_cast<BlockId>(contents_.size()); ++block) {

@@ -3,6 +3,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 
@@ -10,157 +11,150 @@ namespace octavo {
 
 namespace {
 
-constexpr uint64_t kRootHash = 0;
-constexpr uint64_t kRootSerial = 0;
-constexpr size_t kFirstBuckets = 64;
+constexpr uint64_t kNoParentHash = 0;
 
 }  // namespace
 
-uint64_t xxh3_block_hash(uint64_t parent_hash, std::span<const TokenId> tokens,
-                         std::string_view extra_key) {
-  const uint64_t hash = XXH3_64bits_withSeed(tokens.data(), tokens.size_bytes(), parent_hash);
-  return extra_key.empty() ? hash : XXH3_64bits_withSeed(extra_key.data(), extra_key.size(), hash);
+uint64_t xxh3_hash(uint64_t parent_hash, std::span<const std::byte> content) {
+  return XXH3_64bits_withSeed(content.data(), content.size(), parent_hash);
 }
 
-PrefixIndex::PrefixIndex(int32_t block_size, int32_t groups, int64_t max_entries, BlockHash hash)
-    : block_size_(block_size),
-      groups_(groups),
-      max_entries_(max_entries),
-      hash_(hash),
-      buckets_(kFirstBuckets, kNoEntry) {
+PrefixIndex::PrefixIndex(int32_t block_size, int32_t groups, int64_t max_entries, ContentHash hash)
+    : block_size_(block_size), groups_(groups), max_entries_(max_entries), hash_(hash) {
   OCTAVO_CHECK(block_size >= 1 && groups >= 1 && hash != nullptr);
-}
-
-uint64_t PrefixIndex::hash_of(EntryId entry) const {
-  return entry == kRootEntry ? kRootHash : entries_[static_cast<size_t>(entry)].hash;
-}
-
-uint64_t PrefixIndex::serial_of(EntryId entry) const {
-  return entry == kRootEntry ? kRootSerial : entries_[static_cast<size_t>(entry)].serial;
 }
 
 std::span<const TokenId> PrefixIndex::tokens(EntryId entry) const {
   const auto size = static_cast<size_t>(block_size_);
-  const Entry& e = entries_[static_cast<size_t>(entry)];
-  return {tokens_.data() + static_cast<size_t>(entry) * size, static_cast<size_t>(e.token_count)};
+  return {tokens_.data() + static_cast<size_t>(entry) * size,
+          static_cast<size_t>(record(entry).token_count)};
 }
 
-BlockId PrefixIndex::block(EntryId entry, int32_t group) const {
-  return heads_[at(entry, group)];
+// ---- find and add
+
+uint64_t PrefixIndex::hash_root(std::string_view extra_key) const {
+  return hash_(kNoParentHash, std::as_bytes(std::span(extra_key)));
 }
 
-HostSlot PrefixIndex::host_slot(EntryId entry, int32_t group) const {
-  return host_slots_[at(entry, group)];
+uint64_t PrefixIndex::hash_block(EntryId parent, std::span<const TokenId> tokens) const {
+  return hash_(record(parent).hash, std::as_bytes(tokens));
 }
 
-EntryId PrefixIndex::first_child(EntryId parent, std::string_view extra_key) const {
-  // Below the root all entries of a chain have one extra key; the root has a list for each.
-  if (parent != kRootEntry) return entries_[static_cast<size_t>(parent)].first_child;
-  const auto found = first_root_children_.find(std::string(extra_key));
-  return found == first_root_children_.end() ? kNoEntry : found->second;
+EntryId PrefixIndex::find_hashed_root(uint64_t hash, std::string_view extra_key) const {
+  return table_.find(hash, [&](EntryId entry) {
+    return record(entry).parent == kNoEntry && root_keys_.at(entry) == extra_key;
+  });
 }
 
-EntryId& PrefixIndex::first_child_of(const Entry& entry) {
-  if (entry.parent != kRootEntry) return entries_[static_cast<size_t>(entry.parent)].first_child;
-  return first_root_children_.try_emplace(entry.extra_key, kNoEntry).first->second;
+bool PrefixIndex::is(EntryId entry, EntryId parent, std::span<const TokenId> tokens) const {
+  return record(entry).parent == parent && std::ranges::equal(this->tokens(entry), tokens);
 }
 
-void PrefixIndex::link_child(EntryId entry) {
-  Entry& e = entries_[static_cast<size_t>(entry)];
-  EntryId& first = first_child_of(e);
-  e.next_sibling = first;
-  if (first != kNoEntry) entries_[static_cast<size_t>(first)].prev_sibling = entry;
-  first = entry;
+EntryId PrefixIndex::find(EntryId parent, std::span<const TokenId> tokens) const {
+  const EntryId first = first_child(parent);
+  if (first == kNoEntry || is(first, parent, tokens)) return first;
+  if (next_sibling(first) == kNoEntry) return kNoEntry;
+  return table_.find(hash_block(parent, tokens),
+                     [&](EntryId entry) { return is(entry, parent, tokens); });
 }
 
-void PrefixIndex::unlink_child(EntryId entry) {
-  const Entry& e = entries_[static_cast<size_t>(entry)];
-  if (e.prev_sibling == kNoEntry) {
-    first_child_of(e) = e.next_sibling;
-    if (e.parent == kRootEntry && e.next_sibling == kNoEntry) {
-      first_root_children_.erase(e.extra_key);
-    }
-  } else {
-    entries_[static_cast<size_t>(e.prev_sibling)].next_sibling = e.next_sibling;
-  }
-  if (e.next_sibling != kNoEntry) {
-    entries_[static_cast<size_t>(e.next_sibling)].prev_sibling = e.prev_sibling;
-  }
+EntryId PrefixIndex::find_root(std::string_view extra_key) const {
+  return find_hashed_root(hash_root(extra_key), extra_key);
 }
 
-EntryId PrefixIndex::find_hashed(uint64_t hash, EntryId parent, std::span<const TokenId> tokens,
-                                 std::string_view extra_key) const {
-  const uint64_t parent_serial = serial_of(parent);
-  for (EntryId id = buckets_[bucket_of(hash)]; id != kNoEntry;
-       id = entries_[static_cast<size_t>(id)].next_in_bucket) {
-    const Entry& e = entries_[static_cast<size_t>(id)];
-    if (e.hash == hash && e.parent_serial == parent_serial &&
-        std::ranges::equal(this->tokens(id), tokens) && e.extra_key == extra_key) {
-      return id;
-    }
-  }
-  return kNoEntry;
-}
-
-EntryId PrefixIndex::find(EntryId parent, std::span<const TokenId> tokens,
-                          std::string_view extra_key) const {
-  return find_hashed(hash_(hash_of(parent), tokens, extra_key), parent, tokens, extra_key);
-}
-
-EntryId PrefixIndex::find_or_add(EntryId parent, std::span<const TokenId> tokens,
-                                 std::string_view extra_key) {
-  OCTAVO_CHECK(!tokens.empty() && tokens.size() <= static_cast<size_t>(block_size_));
-  const uint64_t hash = hash_(hash_of(parent), tokens, extra_key);
-  EntryId id = find_hashed(hash, parent, tokens, extra_key);
+EntryId PrefixIndex::find_or_add_root(std::string_view extra_key) {
+  const uint64_t hash = hash_root(extra_key);
+  EntryId id = find_hashed_root(hash, extra_key);
   if (id != kNoEntry || size_ >= max_entries_) return id;
-  OCTAVO_CHECK(parent == kRootEntry || this->extra_key(parent) == extra_key,
-               "a prefix entry continues another one with another key");
+  id = add(hash, 0);
+  table_.insert(hash, id);
+  root_keys_.emplace(id, extra_key);
+  return id;
+}
 
-  // At most half full: an entry in another's chain costs a miss of the processor's cache.
-  if (2 * static_cast<size_t>(size_) >= buckets_.size()) grow_buckets();
-  if (unused_ != kNoEntry) {
-    id = unused_;
-    unused_ = entries_[static_cast<size_t>(id)].next_in_bucket;
+EntryId PrefixIndex::find_or_add(EntryId parent, std::span<const TokenId> tokens) {
+  OCTAVO_CHECK(!tokens.empty() && tokens.size() <= static_cast<size_t>(block_size_));
+  EntryId id = find(parent, tokens);
+  if (id != kNoEntry || size_ >= max_entries_) return id;
+  id = add(hash_block(parent, tokens), static_cast<int32_t>(tokens.size()));
+  std::ranges::copy(tokens, tokens_.begin() + static_cast<ptrdiff_t>(id) * block_size_);
+  link(id, parent);
+  add_reference(parent);
+  return id;
+}
+
+void PrefixIndex::link(EntryId entry, EntryId parent) {
+  Entry& e = record(entry);
+  e.parent = parent;
+  EntryId& first = record(parent).first_child;
+  if (first == kNoEntry) {
+    first = entry;
+    return;
+  }
+  e.prev_sibling = first;
+  e.next_sibling = std::exchange(record(first).next_sibling, entry);
+  if (e.next_sibling != kNoEntry) record(e.next_sibling).prev_sibling = entry;
+  table_.insert(e.hash, entry);
+}
+
+void PrefixIndex::unlink(EntryId entry) {
+  const Entry& e = record(entry);
+  if (e.next_sibling != kNoEntry) record(e.next_sibling).prev_sibling = e.prev_sibling;
+  if (e.prev_sibling != kNoEntry) {
+    record(e.prev_sibling).next_sibling = e.next_sibling;
+    table_.erase(e.hash, entry);
+    return;
+  }
+  record(e.parent).first_child = e.next_sibling;
+  if (e.next_sibling != kNoEntry) table_.erase(record(e.next_sibling).hash, e.next_sibling);
+}
+
+// An entry without parent, tokens and blocks.
+EntryId PrefixIndex::add(uint64_t hash, int32_t token_count) {
+  EntryId id = unused_;
+  if (id != kNoEntry) {
+    unused_ = record(id).next_sibling;
   } else {
     id = static_cast<EntryId>(entries_.size());
     entries_.emplace_back();
     tokens_.resize(tokens_.size() + static_cast<size_t>(block_size_));
-    heads_.resize(heads_.size() + static_cast<size_t>(groups_));
-    host_slots_.resize(heads_.size());
+    places_.resize(places_.size() + static_cast<size_t>(groups_));
   }
-  Entry& e = entries_[static_cast<size_t>(id)];
-  e = Entry{.hash = hash,
-            .serial = next_serial_++,
-            .parent_serial = serial_of(parent),
-            .parent = parent,
-            .next_in_bucket = buckets_[bucket_of(hash)],
-            .token_count = static_cast<int32_t>(tokens.size()),
-            .extra_key = std::string(extra_key)};
-  buckets_[bucket_of(hash)] = id;
-  std::ranges::copy(tokens, tokens_.begin() + static_cast<ptrdiff_t>(id) * block_size_);
-  for (int32_t group = 0; group < groups_; ++group) {
-    heads_[at(id, group)] = kNoBlock;
-    host_slots_[at(id, group)] = kNoSlot;
-  }
-  link_child(id);
-  add_reference(parent);
+  record(id) = {.hash = hash, .token_count = token_count};
   ++size_;
   return id;
 }
 
-void PrefixIndex::grow_buckets() {
-  std::vector<EntryId> old(buckets_.size() * 2, kNoEntry);
-  old.swap(buckets_);
-  for (EntryId id : old) {
-    while (id != kNoEntry) {
-      Entry& e = entries_[static_cast<size_t>(id)];
-      const EntryId next = e.next_in_bucket;
-      e.next_in_bucket = buckets_[bucket_of(e.hash)];
-      buckets_[bucket_of(e.hash)] = id;
-      id = next;
-    }
+// ---- references
+
+void PrefixIndex::add_reference(EntryId entry) {
+  ++record(entry).references;
+}
+
+void PrefixIndex::drop_reference(EntryId entry) {
+  while (entry != kNoEntry) {
+    Entry& e = record(entry);
+    OCTAVO_CHECK(e.references > 0, "prefix entry {} has no reference to drop", entry);
+    if (--e.references > 0) return;
+    entry = erase(entry);
   }
 }
+
+EntryId PrefixIndex::erase(EntryId entry) {
+  const EntryId parent = this->parent(entry);
+  if (parent == kNoEntry) {
+    table_.erase(content_hash(entry), entry);
+    root_keys_.erase(entry);
+  } else {
+    unlink(entry);
+  }
+  record(entry) = {.next_sibling = unused_};
+  unused_ = entry;
+  --size_;
+  return parent;
+}
+
+// ---- blocks and host slots
 
 void PrefixIndex::attach(EntryId entry, int32_t group, BlockId block) {
   if (attachments_.size() <= static_cast<size_t>(block)) {
@@ -168,11 +162,11 @@ void PrefixIndex::attach(EntryId entry, int32_t group, BlockId block) {
   }
   Attachment& a = attachments_[static_cast<size_t>(block)];
   OCTAVO_CHECK(a.entry == kNoEntry, "block {} is attached twice", block);
-  BlockId& first = heads_[at(entry, group)];
+  BlockId& first = places_[at(entry, group)].first_block;
   a = {.entry = entry, .group = group, .prev = kNoBlock, .next = first};
   if (first != kNoBlock) attachments_[static_cast<size_t>(first)].prev = block;
   first = block;
-  ++entries_[static_cast<size_t>(entry)].attached;
+  add_reference(entry);
 }
 
 void PrefixIndex::detach(BlockId block) {
@@ -180,14 +174,13 @@ void PrefixIndex::detach(BlockId block) {
   if (entry == kNoEntry) return;
   Attachment& a = attachments_[static_cast<size_t>(block)];
   if (a.prev == kNoBlock) {
-    heads_[at(entry, a.group)] = a.next;
+    places_[at(entry, a.group)].first_block = a.next;
   } else {
     attachments_[static_cast<size_t>(a.prev)].next = a.next;
   }
   if (a.next != kNoBlock) attachments_[static_cast<size_t>(a.next)].prev = a.prev;
-  a = Attachment{};
-  --entries_[static_cast<size_t>(entry)].attached;
-  erase_if_unused(entry);
+  a = {};
+  drop_reference(entry);
 }
 
 EntryId PrefixIndex::entry_of(BlockId block) const {
@@ -204,9 +197,25 @@ bool PrefixIndex::has_other_block(BlockId block) const {
   return a.prev != kNoBlock || a.next != kNoBlock;
 }
 
+void PrefixIndex::attach_host(EntryId entry, int32_t group, HostSlot slot) {
+  HostSlot& held = places_[at(entry, group)].slot;
+  OCTAVO_CHECK(held == kNoSlot, "prefix entry {} is in host slots {} and {}", entry, held, slot);
+  held = slot;
+  add_reference(entry);
+}
+
+void PrefixIndex::detach_host(EntryId entry, int32_t group) {
+  HostSlot& held = places_[at(entry, group)].slot;
+  OCTAVO_CHECK(held != kNoSlot, "prefix entry {} is in no host slot", entry);
+  held = kNoSlot;
+  drop_reference(entry);
+}
+
+// ---- what an entry stands for
+
 std::vector<TokenId> PrefixIndex::prefix(EntryId entry) const {
   std::vector<EntryId> chain;
-  for (; entry != kRootEntry; entry = parent(entry)) chain.push_back(entry);
+  for (; entry != kNoEntry; entry = parent(entry)) chain.push_back(entry);
   std::vector<TokenId> all;
   for (auto link = chain.rbegin(); link != chain.rend(); ++link) {
     const std::span<const TokenId> block = tokens(*link);
@@ -215,108 +224,83 @@ std::vector<TokenId> PrefixIndex::prefix(EntryId entry) const {
   return all;
 }
 
+const std::string& PrefixIndex::extra_key(EntryId entry) const {
+  while (parent(entry) != kNoEntry) entry = parent(entry);
+  return root_keys_.at(entry);
+}
+
+// ---- check
+
 int64_t PrefixIndex::host_slots_attached() const {
-  int64_t count = 0;
-  for (size_t i = 0; i < entries_.size(); ++i) {
-    if (entries_[i].serial == 0) continue;
-    for (int32_t group = 0; group < groups_; ++group) {
-      if (host_slot(static_cast<EntryId>(i), group) != kNoSlot) ++count;
+  return std::ranges::count_if(places_, [](const Place& place) { return place.slot != kNoSlot; });
+}
+
+// Whether the entry is where its parent and the table lead.
+std::optional<std::string> PrefixIndex::check_links(EntryId entry) const {
+  const Entry& e = record(entry);
+  if (e.parent == kNoEntry) {
+    const auto key = root_keys_.find(entry);
+    if (key == root_keys_.end() || find_hashed_root(e.hash, key->second) != entry) {
+      return fmt::format("root {} of the prefixes cannot be found", entry);
     }
+    return std::nullopt;
   }
-  return count;
-}
-
-void PrefixIndex::attach_host(EntryId entry, int32_t group, HostSlot slot) {
-  HostSlot& held = host_slots_[at(entry, group)];
-  OCTAVO_CHECK(held == kNoSlot, "prefix entry {} is in host slots {} and {}", entry, held, slot);
-  held = slot;
-  ++entries_[static_cast<size_t>(entry)].attached;
-}
-
-void PrefixIndex::detach_host(EntryId entry, int32_t group) {
-  HostSlot& held = host_slots_[at(entry, group)];
-  OCTAVO_CHECK(held != kNoSlot, "prefix entry {} is in no host slot", entry);
-  held = kNoSlot;
-  --entries_[static_cast<size_t>(entry)].attached;
-  erase_if_unused(entry);
-}
-
-void PrefixIndex::add_reference(EntryId entry) {
-  if (entry != kRootEntry) ++entries_[static_cast<size_t>(entry)].references;
-}
-
-void PrefixIndex::drop_reference(EntryId entry) {
-  if (entry == kRootEntry) return;
-  Entry& e = entries_[static_cast<size_t>(entry)];
-  OCTAVO_CHECK(e.references > 0, "prefix entry {} has no reference to drop", entry);
-  --e.references;
-  erase_if_unused(entry);
-}
-
-void PrefixIndex::erase_if_unused(EntryId entry) {
-  while (entry != kRootEntry) {
-    Entry& e = entries_[static_cast<size_t>(entry)];
-    if (e.references > 0 || e.attached > 0) return;
-    EntryId* link = &buckets_[bucket_of(e.hash)];
-    while (*link != entry) link = &entries_[static_cast<size_t>(*link)].next_in_bucket;
-    *link = e.next_in_bucket;
-    unlink_child(entry);
-    const EntryId parent = e.parent;
-    e = Entry{};
-    e.next_in_bucket = unused_;
-    unused_ = entry;
-    --size_;
-    if (parent != kRootEntry) --entries_[static_cast<size_t>(parent)].references;
-    entry = parent;
+  if (record(e.parent).token_count == kUnused) {
+    return fmt::format("prefix entry {} has lost its parent", entry);
   }
+  const EntryId from =
+      e.prev_sibling == kNoEntry ? first_child(e.parent) : next_sibling(e.prev_sibling);
+  if (from != entry)
+    return fmt::format("prefix entry {} is not among its parent's children", entry);
+  if (e.hash != hash_block(e.parent, tokens(entry)) || find(e.parent, tokens(entry)) != entry) {
+    return fmt::format("prefix entry {} cannot be found", entry);
+  }
+  return std::nullopt;
 }
 
 std::optional<std::string> PrefixIndex::check_integrity(
     const std::vector<int32_t>& outside_references) const {
   std::vector<int32_t> references = outside_references;
   references.resize(entries_.size(), 0);
-  std::vector<int32_t> attached(entries_.size(), 0);
   int64_t in_use = 0;
-  for (size_t i = 0; i < entries_.size(); ++i) {
-    const Entry& e = entries_[i];
-    if (e.serial == 0) continue;
+  size_t roots = 0;
+  size_t in_table = 0;
+  for (EntryId id = 0; id < slots(); ++id) {
+    const Entry& e = record(id);
+    if (e.token_count == kUnused) continue;
     ++in_use;
+    if (auto breach = check_links(id)) return breach;
+    if (e.parent == kNoEntry) {
+      ++roots;
+      ++in_table;
+    } else {
+      if (e.prev_sibling != kNoEntry) ++in_table;
+      ++references[static_cast<size_t>(e.parent)];
+    }
     for (int32_t group = 0; group < groups_; ++group) {
-      if (host_slot(static_cast<EntryId>(i), group) != kNoSlot) ++attached[i];
+      if (host_slot(id, group) != kNoSlot) ++references[static_cast<size_t>(id)];
     }
-    const EntryId from = e.prev_sibling == kNoEntry
-                             ? first_child(e.parent, e.extra_key)
-                             : entries_[static_cast<size_t>(e.prev_sibling)].next_sibling;
-    if (from != static_cast<EntryId>(i)) {
-      return fmt::format("prefix entry {} is not among its parent's children", i);
-    }
-    if (e.parent != kRootEntry) ++references[static_cast<size_t>(e.parent)];
   }
-  if (in_use != size_ || size_ > max_entries_) return "the prefix entries are miscounted";
-  for (size_t block = 0; block < attachments_.size(); ++block) {
-    const Attachment& a = attachments_[block];
+  if (in_use != size_ || size_ > max_entries_ || roots != root_keys_.size() ||
+      in_table != table_.size()) {
+    return "the prefix entries are miscounted";
+  }
+  for (BlockId block = 0; block < static_cast<BlockId>(attachments_.size()); ++block) {
+    const Attachment& a = attachments_[static_cast<size_t>(block)];
     if (a.entry == kNoEntry) continue;
-    ++attached[static_cast<size_t>(a.entry)];
+    ++references[static_cast<size_t>(a.entry)];
     const BlockId from = a.prev == kNoBlock ? this->block(a.entry, a.group)
                                             : attachments_[static_cast<size_t>(a.prev)].next;
-    if (from != static_cast<BlockId>(block)) {
-      return fmt::format("block {} is not in its entry's list", block);
-    }
+    if (from != block) return fmt::format("block {} is not in its entry's list", block);
   }
-  for (size_t i = 0; i < entries_.size(); ++i) {
-    const Entry& e = entries_[i];
-    const auto id = static_cast<EntryId>(i);
-    if (e.serial == 0) continue;
-    if (e.references != references[i] || e.attached != attached[i]) {
-      return fmt::format("prefix entry {} counts {} references and {} blocks, not {} and {}", i,
-                         e.references, e.attached, references[i], attached[i]);
+  for (EntryId id = 0; id < slots(); ++id) {
+    const Entry& e = record(id);
+    if (e.references != references[static_cast<size_t>(id)]) {
+      return fmt::format("prefix entry {} counts {} references, not {}", id, e.references,
+                         references[static_cast<size_t>(id)]);
     }
-    if (e.references == 0 && e.attached == 0) return fmt::format("prefix entry {} has leaked", i);
-    if (serial_of(e.parent) != e.parent_serial) {
-      return fmt::format("prefix entry {} has lost its parent", i);
-    }
-    if (find_hashed(e.hash, e.parent, tokens(id), e.extra_key) != id) {
-      return fmt::format("prefix entry {} cannot be found", i);
+    if (e.token_count != kUnused && e.references == 0) {
+      return fmt::format("prefix entry {} has leaked", id);
     }
   }
   return std::nullopt;

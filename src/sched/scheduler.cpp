@@ -150,7 +150,7 @@ void Scheduler::enqueue(Sequence& s) {
 // The sequence gives back what running took; the caller removes it from running_.
 void Scheduler::leave_running(Sequence& s, bool offload) {
   const auto known = static_cast<int32_t>(s.tokens_.size());
-  kv_.index_tail(s.blocks_, s.tokens_, s.extra_key(), std::min(s.computed_, known));
+  kv_.index_tail(s.blocks_, s.tokens_, std::min(s.computed_, known));
   kv_.release(s.blocks_, offload);
   promised_blocks_ -= std::exchange(s.promised_blocks_, 0);
   if (s.gang_ == nullptr) reserved_sequences_ -= places(s);
@@ -306,7 +306,7 @@ void Scheduler::add_item(Plan& plan, Sequence& s, int32_t count) {
   s.computed_ += count;
   budget_left_ -= count;
   ++s.in_flight_;
-  kv_.index_blocks(s.blocks_, s.tokens_, s.extra_key(), std::min(s.computed_, known));
+  kv_.index_blocks(s.blocks_, s.tokens_, std::min(s.computed_, known));
   if (s.computed_ == s.expected_length()) {
     promised_blocks_ -= std::exchange(s.promised_blocks_, 0);
     add_sample(plan, s);
@@ -393,7 +393,7 @@ void Scheduler::admit(Plan& plan, Sequence& s, const PrefixMatch& match) {
   joining_.push_back(&s);
 
   s.blocks_.retention = s.retention_;
-  kv_.adopt(s.blocks_, match);
+  kv_.adopt(s.blocks_, match, s.extra_key());
   s.computed_ = match.blocks * kv_.config().block_size + match.partial_tokens;
   counters_.prefix_query_tokens += s.goal();
   counters_.prefix_hit_tokens += s.computed_;
@@ -444,7 +444,7 @@ void Scheduler::accept(Sequence& s, const PlanItem& item, const SampleResult& re
     s.computed_ = std::min(s.computed_, known - 1);
     kv_.unindex_after(s.blocks_, s.computed_);
   }
-  kv_.index_blocks(s.blocks_, s.tokens_, s.extra_key(), std::min(s.computed_, known));
+  kv_.index_blocks(s.blocks_, s.tokens_, std::min(s.computed_, known));
   if (result.finished || s.generated_length() == s.max_new_tokens_) finish(s);
 }
 

@@ -14,17 +14,16 @@ KvConfig config(std::vector<GroupSpec> groups, int32_t max_blocks) {
           .groups = std::move(groups),
           .max_blocks = max_blocks,
           .extent_blocks = 2,
-          .prefix_cache = true,
-          .hash = xxh3_block_hash};
+          .prefix_cache = true};
 }
 
 // A sequence with blocks for all its tokens, entered in the index.
 SequenceBlocks computed(KvCache& kv, const Tokens& tokens, std::string_view key = "") {
   SequenceBlocks blocks;
-  kv.adopt(blocks, {});
+  kv.adopt(blocks, {}, key);
   const auto length = static_cast<int32_t>(tokens.size());
   kv.make_writable(blocks, 0, length);
-  kv.index_blocks(blocks, tokens, key, length);
+  kv.index_blocks(blocks, tokens, length);
   return blocks;
 }
 
@@ -61,7 +60,7 @@ TEST(KvCache, AReleasedPrefixIsFoundUntilItsBlocksAreTakenTailsFirst) {
   EXPECT_EQ(match.blocks, 2);
   EXPECT_EQ(match.full.idle, 2);
   SequenceBlocks b;
-  kv.adopt(b, match);
+  kv.adopt(b, match, "");
   EXPECT_EQ(kv.counts().cached, 0);
   EXPECT_EQ(kv.match(count_from(0, 13), "").full.idle, 0);
   expect_sound(kv, {&b, &other});
@@ -149,7 +148,7 @@ TEST(KvCache, AHitNeedsOnlyTheLastWindowOfAWindowedGroup) {
   // A prefix that ends where the window's blocks are gone cannot be used.
   EXPECT_EQ(kv.match(count_from(0, 9), "").blocks, 0);
   SequenceBlocks b;
-  kv.adopt(b, match);
+  kv.adopt(b, match, "");
   EXPECT_EQ(b.tables[1].first_held, 3);
   EXPECT_EQ(b.tables[1].blocks[3], a.tables[1].blocks[3]);
   expect_sound(kv, {&a, &b, &other});
@@ -170,7 +169,7 @@ TEST(KvCache, PeakBlocksIsReachedAndNeverExceeded) {
     for (const int32_t q_len : {1, 3, 4, 7}) {
       KvCache kv(config({{window}}, 100));
       SequenceBlocks a;
-      kv.adopt(a, {});
+      kv.adopt(a, {}, "");
       int32_t peak = 0;
       for (int32_t first = 0; first < 60; first += q_len) {
         kv.drop_outside_window(a, std::max(0, first - 1));  // as before a possible truncation
@@ -193,7 +192,7 @@ TEST(KvCache, AWrittenBlockLeavesTheIndex) {
   EXPECT_TRUE(drained(kv).copies.empty());
   EXPECT_EQ(kv.match(count_from(0, 9), "").blocks, 1);
   expect_sound(kv, {&a});
-  kv.index_blocks(a, tokens, "", 8);
+  kv.index_blocks(a, tokens, 8);
   EXPECT_EQ(kv.match(count_from(0, 9), "").blocks, 2);
   expect_sound(kv, {&a});
 }

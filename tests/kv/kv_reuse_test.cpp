@@ -19,11 +19,11 @@ struct Cache : KvCache {
     SequenceBlocks blocks;
     blocks.retention = retention;
     const PrefixMatch found = match(tokens, key);
-    adopt(blocks, found);
+    adopt(blocks, found, key);
     const auto length = static_cast<int32_t>(tokens.size());
     const int32_t first = found.blocks * config().block_size + found.partial_tokens;
     make_writable(blocks, first, length - first);
-    index_blocks(blocks, tokens, key, length);
+    index_blocks(blocks, tokens, length);
     drain_moves(moves);
     begin_step();
     end_step();
@@ -31,7 +31,7 @@ struct Cache : KvCache {
   }
 
   void leave(SequenceBlocks& blocks, const Tokens& tokens, bool offload = true) {
-    index_tail(blocks, tokens, "", static_cast<int32_t>(tokens.size()));
+    index_tail(blocks, tokens, static_cast<int32_t>(tokens.size()));
     release(blocks, offload);
   }
 
@@ -93,9 +93,9 @@ TEST(PartialReuse, ABlockThatTheSamePlanWritesIsNotCopied) {
   KvCache kv(config({{0}}, 20));
   const Tokens tokens = count_from(0, 8);
   SequenceBlocks a;
-  kv.adopt(a, {});
+  kv.adopt(a, {}, "");
   kv.make_writable(a, 0, 8);
-  kv.index_blocks(a, tokens, "", 8);
+  kv.index_blocks(a, tokens, 8);
   // The whole first block can be read in the same step; a copy would be made before it is written.
   EXPECT_EQ(kv.match(count_from(0, 8), "").blocks, 1);
   EXPECT_EQ(kv.match(count_from(0, 8), "").partial_tokens, 0);
@@ -235,9 +235,9 @@ TEST(HostTier, ASlotThatAStepUsesIsNotGivenAway) {
   const auto step = [&](TokenId first) {
     const Tokens tokens = count_from(first, 4);
     SequenceBlocks blocks;
-    kv.adopt(blocks, {});
+    kv.adopt(blocks, {}, "");
     kv.make_writable(blocks, 0, 4);
-    kv.index_blocks(blocks, tokens, "", 4);
+    kv.index_blocks(blocks, tokens, 4);
     kv.begin_step();
     return blocks;
   };
@@ -255,7 +255,7 @@ TEST(HostTier, ASlotThatAStepUsesIsNotGivenAway) {
   // The hit reads the slot in the same step in which its block is evicted.
   const Tokens tokens = count_from(0, 6);
   SequenceBlocks c;
-  kv.adopt(c, kv.match(tokens, ""));
+  kv.adopt(c, kv.match(tokens, ""), "");
   kv.drain_moves(moves);
   EXPECT_EQ(moves.swap_in.size(), 1u);
   EXPECT_TRUE(moves.swap_out.empty());

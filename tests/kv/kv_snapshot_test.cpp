@@ -12,11 +12,11 @@ namespace {
 SequenceBlocks compute(KvCache& kv, const Tokens& tokens) {
   SequenceBlocks blocks;
   const PrefixMatch match = kv.match(tokens, "");
-  kv.adopt(blocks, match);
+  kv.adopt(blocks, match, "");
   const auto length = static_cast<int32_t>(tokens.size());
   const int32_t first = match.blocks * kv.config().block_size + match.partial_tokens;
   kv.make_writable(blocks, first, length - first);
-  kv.index_blocks(blocks, tokens, "", length);
+  kv.index_blocks(blocks, tokens, length);
   kv.begin_step();
   kv.end_step();
   return blocks;
@@ -58,7 +58,7 @@ TEST(KvSnapshot, CachedBlocksGrowOldInSteps) {
   KvCache kv({.block_size = 4, .groups = {{0}}, .max_blocks = 4, .extent_blocks = 4});
   const Tokens tokens = count_from(0, 6);
   SequenceBlocks a = compute(kv, tokens);
-  kv.index_tail(a, tokens, "", 6);
+  kv.index_tail(a, tokens, 6);
   kv.release(a);
   for (int step = 0; step < 3; ++step) {
     kv.begin_step();

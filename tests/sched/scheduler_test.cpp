@@ -17,8 +17,7 @@ KvConfig kv_config(int32_t max_blocks, std::vector<GroupSpec> groups = {GroupSpe
           .groups = std::move(groups),
           .max_blocks = max_blocks,
           .extent_blocks = 4,
-          .prefix_cache = true,
-          .hash = xxh3_block_hash};
+          .prefix_cache = true};
 }
 
 SchedulerLimits wide_limits() {

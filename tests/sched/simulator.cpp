@@ -59,9 +59,8 @@ class Random {
 };
 
 // Two bits: nearly every lookup meets entries with the same hash.
-uint64_t colliding_hash(uint64_t parent_hash, std::span<const TokenId> tokens,
-                        std::string_view extra_key) {
-  return xxh3_block_hash(parent_hash, tokens, extra_key) & 3;
+uint64_t colliding_hash(uint64_t parent_hash, std::span<const std::byte> content) {
+  return xxh3_hash(parent_hash, content) & 3;
 }
 
 struct WorldConfig {
@@ -96,7 +95,7 @@ WorldConfig draw_config(Random& random) {
   world.kv.report_spills = random.chance(50);
   // From always recomputed to always swapped.
   world.limits.costs = {.token = 1.0, .block = random.pick<double>({0.0, 1.0, 4.0, 1000.0})};
-  world.kv.hash = random.chance(30) ? colliding_hash : xxh3_block_hash;
+  world.kv.hash = random.chance(30) ? colliding_hash : xxh3_hash;
   if (random.chance(10)) world.most_outputs = 128;
   world.limits.max_running_sequences = world.most_outputs > 6 ? 160 : random.between(1, 16);
   world.limits.max_queued_requests = random.between(1, 40);
