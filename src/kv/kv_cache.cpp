@@ -26,7 +26,7 @@ KvCache::KvCache(KvConfig config)
       pool_(config_.max_blocks, config_.extent_blocks),
       index_(config_.block_size, static_cast<int32_t>(config_.groups.size()),
              kEntriesPerBlock * (int64_t{config_.max_blocks} + config_.host_blocks), config_.hash),
-      host_(config_.prefix_cache ? config_.host_blocks : 0),
+      host_(config_.host_blocks),
       run_(config_.groups.size(), 0) {
   for (const GroupSpec& group : config_.groups) OCTAVO_CHECK(group.window >= 0);
 }
@@ -118,9 +118,8 @@ void KvCache::make_writable(SequenceBlocks& blocks, int32_t first, int32_t count
         const BlockId copy = take_copy(static_cast<int32_t>(g), block);
         pool_.remove_owner(block);
         block = copy;
-      } else if (pool_.has_content(block)) {
-        index_.detach(block);
-        pool_.set_content(block, false);
+      } else {
+        forget(block);
       }
     }
     for (int32_t i = present; i < end; ++i) table.push_back(take());
@@ -209,6 +208,13 @@ void KvCache::drop_owner(BlockId block, const Retention& retention) {
   pool_.remove_owner(block);
 }
 
+// The content of a block that nobody but the caller owns: it is written anew, or left for good.
+void KvCache::forget(BlockId block) {
+  if (pool_.owners(block) > 1 || !pool_.has_content(block)) return;
+  index_.detach(block);
+  pool_.set_content(block, false);
+}
+
 void KvCache::drop_outside_window(SequenceBlocks& blocks, int32_t position) {
   if (position < blocks.next_drop) return;
   blocks.next_drop = std::numeric_limits<int32_t>::max();
@@ -221,6 +227,7 @@ void KvCache::drop_outside_window(SequenceBlocks& blocks, int32_t position) {
     blocks.next_drop = std::min(blocks.next_drop, (keep + 1) * block_size() + group.window - 1);
     for (; table.first_held < keep; ++table.first_held) {
       BlockId& block = table.blocks[static_cast<size_t>(table.first_held)];
+      if (!config_.prefix_cache) forget(block);
       drop_owner(block, blocks.retention);
       block = kNoBlock;
     }
@@ -239,14 +246,15 @@ void KvCache::fork(SequenceBlocks& from, SequenceBlocks& to) {
   }
 }
 
-void KvCache::release(SequenceBlocks& blocks, bool offload) {
+void KvCache::release(SequenceBlocks& blocks, Afterlife afterlife) {
   const size_t length = blocks.tables.empty() ? 0 : blocks.tables.front().blocks.size();
   // Tails before heads: a long prefix loses its end first and stays useful as a shorter one.
   for (size_t i = length; i-- > 0;) {
     for (const BlockTable& table : blocks.tables) {
       const BlockId block = table.blocks[i];
       if (block == kNoBlock) continue;
-      content(block).offload = offload;
+      content(block).offload = afterlife == Afterlife::offloaded;
+      if (afterlife == Afterlife::forgotten) forget(block);
       drop_owner(block, blocks.retention);
     }
   }
@@ -282,8 +290,7 @@ void KvCache::drain_moves(BlockMoves& out) {
 std::vector<ExtentId> KvCache::release_idle() {
   OCTAVO_CHECK(held_.empty() && copied_.empty(), "a step is in flight");
   for (BlockId block = pool_.next_to_evict(); block != kNoBlock; block = pool_.next_to_evict()) {
-    index_.detach(block);
-    pool_.set_content(block, false);
+    forget(block);
   }
   return pool_.release_empty_extents();
 }

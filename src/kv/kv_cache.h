@@ -39,9 +39,9 @@ struct KvConfig {
   std::vector<GroupSpec> groups = {GroupSpec{}};
   int32_t max_blocks = 0;
   int32_t extent_blocks = 64;  // granularity in which memory is committed and given back
-  bool prefix_cache = true;
+  bool prefix_cache = true;    // whether content is found once nobody uses it any more
   ContentHash hash = xxh3_hash;
-  int32_t host_blocks = 0;     // slots of the host tier; used only with the prefix cache
+  int32_t host_blocks = 0;     // slots of the host tier
   bool report_spills = false;  // whether somebody wants what the host tier drops
 };
 
@@ -86,6 +86,14 @@ struct PrefixMatch {
     partial = kNoEntry;
     tail = {};
   }
+};
+
+// What becomes of the content of blocks that their last owner leaves. All but the last stay cached
+// until their room is needed.
+enum class Afterlife : uint8_t {
+  offloaded,  // then it goes to the host tier, if there is one
+  cached,     // then it is forgotten
+  forgotten,  // at once
 };
 
 // A sequence's blocks and how many of its tokens are computed, once the planned steps have run.
@@ -136,9 +144,8 @@ class KvCache {
   void drop_outside_window(SequenceBlocks& blocks, int32_t position);
   // `to` (empty) gets everything `from` has, shared.
   void fork(SequenceBlocks& from, SequenceBlocks& to);
-  // Tails before heads; leaves empty tables. Blocks that become cached and are evicted later go to
-  // the host tier, or are forgotten where `offload` is false.
-  void release(SequenceBlocks& blocks, bool offload = true);
+  // Tails before heads; leaves empty tables.
+  void release(SequenceBlocks& blocks, Afterlife afterlife = Afterlife::offloaded);
 
   // Enters the full blocks of the first `count` tokens, whose K and V are written or planned to be.
   void index_blocks(SequenceBlocks& blocks, std::span<const TokenId> tokens, int32_t count);
@@ -207,6 +214,7 @@ class KvCache {
   HostSlot take_host_slot(EntryId entry, int32_t group, bool report_spill);
   void hold_source(BlockId block);
   void drop_owner(BlockId block, const Retention& retention);
+  void forget(BlockId block);
 
   BlockSnapshot snapshot_block(BlockId block) const;
   std::optional<std::string> check_tables(std::span<const SequenceBlocks* const> live) const;

@@ -19,7 +19,7 @@ bool KvCache::present(EntryId entry, int32_t group) const {
 
 PrefixMatch KvCache::match(std::span<const TokenId> tokens, std::string_view extra_key) {
   PrefixMatch best;
-  if (!config_.prefix_cache || tokens.empty()) return best;
+  if (tokens.empty()) return best;
   std::ranges::fill(run_, 0);
   const auto size = static_cast<size_t>(block_size());
   // The last token's logits are needed, so the block that holds it is computed in any case.
@@ -119,10 +119,8 @@ void KvCache::adopt(SequenceBlocks& blocks, const PrefixMatch& match, std::strin
     blocks.tables[g].blocks.assign(static_cast<size_t>(match.blocks), kNoBlock);
     blocks.tables[g].first_held = first_visible(config_.groups[g], position) / block_size();
   }
-  if (config_.prefix_cache) {
-    blocks.tip = match.last != kNoEntry ? match.last : index_.find_or_add_root(extra_key);
-    if (blocks.tip != kNoEntry) index_.add_reference(blocks.tip);
-  }
+  blocks.tip = match.last != kNoEntry ? match.last : index_.find_or_add_root(extra_key);
+  if (blocks.tip != kNoEntry) index_.add_reference(blocks.tip);
   blocks.indexed = match.blocks;
   const auto place = [&](int32_t group, int32_t i) -> BlockId& {
     return blocks.tables[static_cast<size_t>(group)].blocks[static_cast<size_t>(i)];
@@ -232,7 +230,7 @@ void KvCache::index_tail(SequenceBlocks& blocks, std::span<const TokenId> tokens
 
 HostSlot KvCache::offer_host_block(std::span<const TokenId> tokens, std::string_view extra_key,
                                    int32_t group) {
-  if (tokens.empty() || host_.slots() == 0) return kNoSlot;
+  if (!config_.prefix_cache || tokens.empty() || host_.slots() == 0) return kNoSlot;
   const auto size = static_cast<size_t>(block_size());
   EntryId entry = index_.find_or_add_root(extra_key);
   if (entry == kNoEntry) return kNoSlot;

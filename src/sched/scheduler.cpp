@@ -8,6 +8,15 @@
 
 namespace octavo {
 
+namespace {
+
+// What this many sequences hold is kept free for all to grow into (growth_blocks). Chosen by
+// `octavo simulate`: with less, ShareGPT-like requests lose more to preemption than they gain by
+// room; with more, short requests like Alpaca's lose room.
+constexpr int64_t kGrowthSequences = 4;
+
+}  // namespace
+
 Scheduler::Scheduler(KvConfig kv, SchedulerLimits limits) : limits_(limits), kv_(std::move(kv)) {
   OCTAVO_CHECK(limits.context_length >= 1 && limits.max_running_sequences >= 1 &&
                limits.max_queued_requests >= 1 && limits.max_extra_key_bytes >= 0);
@@ -81,7 +90,9 @@ Result<RequestId> Scheduler::submit(RequestSpec spec) {
   s.max_new_tokens_ = spec.max_new_tokens;
   s.unforked_ = spec.outputs - 1;
   s.tokens_ = std::move(spec.prompt);
-  s.extra_key_ = std::make_shared<const std::string>(std::move(spec.extra_key));
+  // Without the prefix cache a request meets nobody but itself, when it was preempted.
+  s.extra_key_ = std::make_shared<const std::string>(
+      kv_.config().prefix_cache ? std::move(spec.extra_key) : std::to_string(s.request_));
   s.retention_ = spec.retention;
   if (spec.beam_width > 0) {
     s.gang_ = &gangs_[s.request_];
@@ -126,7 +137,7 @@ void Scheduler::finish(Sequence& s) {
       break;
     case Sequence::State::running:
       running_.erase(std::ranges::lower_bound(running_, s.rank(), {}, &Sequence::rank));
-      leave_running(s, /*offload=*/true);
+      leave_running(s, kv_.config().prefix_cache ? Afterlife::offloaded : Afterlife::forgotten);
       break;
     case Sequence::State::gathering:
       break;
@@ -148,10 +159,12 @@ void Scheduler::enqueue(Sequence& s) {
 }
 
 // The sequence gives back what running took; the caller removes it from running_.
-void Scheduler::leave_running(Sequence& s, bool offload) {
+void Scheduler::leave_running(Sequence& s, Afterlife afterlife) {
   const auto known = static_cast<int32_t>(s.tokens_.size());
-  kv_.index_tail(s.blocks_, s.tokens_, std::min(s.computed_, known));
-  kv_.release(s.blocks_, offload);
+  if (afterlife != Afterlife::forgotten) {
+    kv_.index_tail(s.blocks_, s.tokens_, std::min(s.computed_, known));
+  }
+  kv_.release(s.blocks_, afterlife);
   promised_blocks_ -= std::exchange(s.promised_blocks_, 0);
   if (s.gang_ == nullptr) reserved_sequences_ -= places(s);
   s.computed_ = 0;
@@ -275,7 +288,7 @@ void Scheduler::preempt_last() {
   running_.pop_back();
   if (s.remaining() == 1) --next_tokens_left_;
   const bool swap = kv_.config().host_blocks > 0 && swap_is_cheaper(s);
-  leave_running(s, swap);
+  leave_running(s, swap ? Afterlife::offloaded : Afterlife::cached);
   enqueue(s);
   ++counters_.preemptions;
   if (swap) ++counters_.swap_preemptions;
@@ -341,7 +354,7 @@ void Scheduler::admit_waiting(Plan& plan) {
     if (s.uncommitted_samples_ > 0) return;
     if (reserved_sequences_ + places(s) > limits_.max_running_sequences) return;
     const auto goal = static_cast<size_t>(s.goal());
-    PrefixMatch match = kv_.match(std::span(s.tokens_).first(goal), s.extra_key());
+    PrefixMatch match = kv_.match(std::span(s.tokens_).first(goal), *s.extra_key_);
     // What is adopted needs a plan that computes at least one token after it. In a small pool the
     // source of a copy beside the copy may be one block too many.
     const auto groups = static_cast<int32_t>(kv_.config().groups.size());
@@ -364,20 +377,28 @@ int64_t Scheduler::prompt_blocks(const Sequence& s, const PrefixMatch& match) co
   return std::max<int64_t>(0, peak - match.physical_blocks);
 }
 
-// Whether the whole prompt fits beside what the running sequences were promised, with a block for
-// each of them to grow into: admitting more would only lead to preemption.
+// The blocks that running sequences should find free to grow into, once `s` is one of them. One for
+// each would do for many steps. But what they take before one of them ends and gives back what it
+// has, on which it depends whether one must be preempted, grows with what a sequence holds and not
+// with how many there are: so it is no more than some of them hold on average.
+int64_t Scheduler::growth_blocks(const Sequence& s) const {
+  const int64_t others = std::max(reserved_sequences_, 1);
+  const int64_t one_each = (reserved_sequences_ + places(s) - 1) * std::ssize(kv_.config().groups);
+  return std::min(one_each, kGrowthSequences * kv_.counts().in_use / others);
+}
+
+// Whether the whole prompt fits beside what the running sequences were promised and what they grow
+// into: admitting more would only lead to preemption.
 bool Scheduler::has_room(const Sequence& s, const PrefixMatch& match) const {
   if (reserved_sequences_ == 0) return true;  // all there is, is its own: submit() saw that it fits
-  int64_t growing = int64_t{reserved_sequences_} + places(s) - 1;
+  int64_t needed = prompt_blocks(s, match) + match.full.idle + match.tail.idle;
   if (s.gang_ != nullptr && s.gang_->gathers()) {
     // The members' own blocks after what they have in common.
     const auto own = std::ssize(s.tokens_) / kv_.config().block_size -
                      s.gang_->gathers_at / kv_.config().block_size;
-    growing += own * std::ssize(s.gang_->members);
+    needed += own * std::ssize(s.gang_->members) * std::ssize(kv_.config().groups);
   }
-  const int64_t grown = growing * std::ssize(kv_.config().groups);
-  return prompt_blocks(s, match) + match.full.idle + match.tail.idle + promised_blocks_ + grown <=
-         kv_.available();
+  return needed + promised_blocks_ + growth_blocks(s) <= kv_.available();
 }
 
 void Scheduler::admit(Plan& plan, Sequence& s, const PrefixMatch& match) {
@@ -393,7 +414,7 @@ void Scheduler::admit(Plan& plan, Sequence& s, const PrefixMatch& match) {
   joining_.push_back(&s);
 
   s.blocks_.retention = s.retention_;
-  kv_.adopt(s.blocks_, match, s.extra_key());
+  kv_.adopt(s.blocks_, match, *s.extra_key_);
   s.computed_ = match.blocks * kv_.config().block_size + match.partial_tokens;
   counters_.prefix_query_tokens += s.goal();
   counters_.prefix_hit_tokens += s.computed_;

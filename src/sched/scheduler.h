@@ -159,7 +159,7 @@ class Scheduler {
   void destroy_if_unused(Sequence& s);
   void finish(Sequence& s);
   void enqueue(Sequence& s);
-  void leave_running(Sequence& s, bool offload);
+  void leave_running(Sequence& s, Afterlife afterlife);
   Sequence& fork_off(Sequence& parent, int32_t output_index);
 
   // Parts of plan().
@@ -176,6 +176,7 @@ class Scheduler {
   void admit_waiting(Plan& plan);
   int32_t places(const Sequence& s) const;
   int64_t prompt_blocks(const Sequence& s, const PrefixMatch& match) const;
+  int64_t growth_blocks(const Sequence& s) const;
   bool has_room(const Sequence& s, const PrefixMatch& match) const;
   void admit(Plan& plan, Sequence& s, const PrefixMatch& match);
 

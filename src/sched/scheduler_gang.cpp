@@ -82,7 +82,7 @@ void Scheduler::preempt_gang(Gang& gang) {
   for (size_t i = running; i-- > 0;) {
     Sequence& s = *gang.members[i];
     if (s.remaining() == 1) --next_tokens_left_;
-    leave_running(s, /*offload=*/true);
+    leave_running(s, Afterlife::offloaded);
     s.state_ = Sequence::State::gathering;
     ++counters_.preemptions;
   }

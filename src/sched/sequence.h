@@ -34,7 +34,6 @@ class Sequence {
   std::span<const TokenId> tokens() const { return tokens_; }
   int32_t prompt_length() const { return prompt_length_; }
   int32_t generated_length() const { return static_cast<int32_t>(tokens_.size()) - prompt_length_; }
-  std::string_view extra_key() const { return *extra_key_; }
 
   // Positions whose K and V are written once every plan made so far has run.
   int32_t computed_length() const { return computed_; }
@@ -90,8 +89,8 @@ class Sequence {
   std::vector<TokenId> tokens_;
   SequenceBlocks blocks_;
 
-  std::shared_ptr<const std::string> extra_key_;
-  RequestId request_ = 0;  // also the order of arrival
+  std::shared_ptr<const std::string> extra_key_;  // of its prefixes in the cache
+  RequestId request_ = 0;                         // also the order of arrival
   int32_t output_index_ = 0;
   int32_t beam_ = 0;
   int32_t priority_ = 0;

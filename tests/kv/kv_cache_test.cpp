@@ -224,15 +224,30 @@ TEST(KvCache, ReleaseIdleForgetsThePrefixesAndGivesTheMemoryBack) {
   expect_sound(kv, {&b});
 }
 
-TEST(KvCache, WithoutThePrefixCacheNothingIsKept) {
-  KvConfig off = config({{0}}, 10);
+TEST(KvCache, TheLastOwnerMayForgetTheContent) {
+  KvCache kv(config({{0}}, 10));
+  const Tokens tokens = count_from(0, 16);
+  SequenceBlocks a = computed(kv, tokens);
+  SequenceBlocks b;
+  kv.fork(a, b);
+  kv.release(a, Afterlife::forgotten);
+  EXPECT_EQ(kv.match(count_from(0, 17), "").blocks, 4);  // b still has it
+  kv.release(b, Afterlife::forgotten);
+  EXPECT_EQ(kv.match(count_from(0, 17), "").blocks, 0);
+  EXPECT_EQ(kv.counts().cached, 0);
+  EXPECT_EQ(kv.counts().free, 4);
+  expect_sound(kv, {});
+}
+
+TEST(KvCache, WithoutThePrefixCacheWhatAWindowPassedIsFree) {
+  KvConfig off = config({{0}, {5}}, 20);
   off.prefix_cache = false;
   KvCache kv(off);
   SequenceBlocks a = computed(kv, count_from(0, 16));
-  EXPECT_EQ(kv.match(count_from(0, 17), "").blocks, 0);
-  kv.release(a);
+  kv.drop_outside_window(a, 12);
+  EXPECT_EQ(kv.counts().in_use, 6);
   EXPECT_EQ(kv.counts().cached, 0);
-  EXPECT_EQ(kv.counts().free, 4);
+  expect_sound(kv, {&a});
 }
 
 TEST(KvCache, TheIntegrityCheckSeesATableThatNobodyCounts) {

@@ -30,9 +30,10 @@ struct Cache : KvCache {
     return blocks;
   }
 
-  void leave(SequenceBlocks& blocks, const Tokens& tokens, bool offload = true) {
+  void leave(SequenceBlocks& blocks, const Tokens& tokens,
+             Afterlife afterlife = Afterlife::offloaded) {
     index_tail(blocks, tokens, static_cast<int32_t>(tokens.size()));
-    release(blocks, offload);
+    release(blocks, afterlife);
   }
 
   void compute_and_leave(const Tokens& tokens, Retention retention = {}) {
@@ -209,7 +210,7 @@ TEST(HostTier, AnEvictedBlockComesBackFromItsSlot) {
 TEST(HostTier, WhatIsNotWorthItIsForgotten) {
   Cache kv(config({{0}}, 2, 4));
   SequenceBlocks a = kv.compute(count_from(0, 8));
-  kv.leave(a, count_from(0, 8), /*offload=*/false);
+  kv.leave(a, count_from(0, 8), Afterlife::cached);
   EXPECT_EQ(kv.found(count_from(0, 20)), 8);  // as long as nobody needs the room
   kv.compute_and_leave(count_from(100, 8));
   EXPECT_EQ(kv.host_slots_used(), 0);

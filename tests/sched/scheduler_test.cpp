@@ -285,6 +285,43 @@ TEST_F(SchedulerTest, ThePrefixCacheCanBeSwitchedOff) {
   EXPECT_EQ(plan().token_count, 18);
 }
 
+TEST_F(SchedulerTest, WithoutThePrefixCacheAPreemptedSequenceStillComesBackFromTheHostTier) {
+  KvConfig off = kv_config(6);
+  off.prefix_cache = false;
+  off.host_blocks = 6;
+  make(off);
+  submit(count_from(0, 6), 15);
+  submit(count_from(100, 6), 15);
+  int64_t computed = 0;
+  while (scheduler_->has_work()) {
+    const Plan& made = plan();
+    computed += made.token_count;
+    commit(made);
+  }
+  const SchedulerCounters counters = scheduler_->counters();
+  EXPECT_GT(counters.swap_preemptions, 0);
+  EXPECT_GT(counters.swapped_in, 0);
+  EXPECT_LT(computed, 2 * (6 + 14) + 8) << "what was computed before is computed again";
+  EXPECT_EQ(scheduler_->kv().counts().cached, 0);  // nobody else may find it
+  EXPECT_EQ(scheduler_->cached_blocks(count_from(0, 6), ""), 0);
+}
+
+// What sequences keep free to grow into follows what they hold, not how many they are.
+TEST_F(SchedulerTest, ShortSequencesKeepLittleRoomToGrow) {
+  SchedulerLimits limits = wide_limits();
+  make(kv_config(40), limits);
+  for (TokenId i = 0; i < 60; ++i) submit(count_from(100 * i, 3));
+  plan();
+  // One block each: 36 of them, and four free for all. A free one for each would let 20 run.
+  EXPECT_EQ(scheduler_->running_sequences(), 36);
+
+  make(kv_config(44), limits);
+  for (TokenId i = 0; i < 60; ++i) submit(count_from(100 * i, 39));
+  plan();
+  // Ten blocks each: a free one for each is less than what four of them hold.
+  EXPECT_EQ(scheduler_->running_sequences(), 4);
+}
+
 TEST_F(SchedulerTest, RequestsOfDifferentKeysShareNothing) {
   make(kv_config(100));
   for (const char* key : {"", "a", "b"}) {
