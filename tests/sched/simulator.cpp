@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "sched/fake_model.h"
+#include "sched/world_config.h"
 
 namespace octavo::sim {
 
@@ -40,80 +41,11 @@ class AbortHandler {
   void (*previous_)(int);
 };
 
-class Random {
- public:
-  explicit Random(uint64_t seed) : state_(mix(seed)) {}
-  uint64_t next() { return mix(state_++); }
-  // A number from low to high, both included.
-  int32_t between(int32_t low, int32_t high) {
-    return low + static_cast<int32_t>(next() % static_cast<uint64_t>(high - low + 1));
-  }
-  bool chance(int32_t percent) { return between(1, 100) <= percent; }
-  template <class T>
-  const T& pick(const std::vector<T>& from) {
-    return from[static_cast<size_t>(between(0, static_cast<int32_t>(from.size()) - 1))];
-  }
-
- private:
-  uint64_t state_;
-};
-
-// Two bits: nearly every lookup meets entries with the same hash.
-uint64_t colliding_hash(uint64_t parent_hash, std::span<const std::byte> content) {
-  return xxh3_hash(parent_hash, content) & 3;
-}
-
-struct WorldConfig {
-  KvConfig kv;
-  SchedulerLimits limits;
-  int32_t token_budget = 1;
-  bool runs_ahead = false;
-  bool keeps_end = true;  // whether the end token is accepted or dropped
-  int32_t cancel_percent = 0;
-  int32_t reject_percent = 0;
-  int32_t arrivals = 1;  // most per step
-  int32_t most_outputs = 6;
-  int32_t vocabulary = 2;
-};
-
-WorldConfig draw_config(Random& random) {
-  WorldConfig world;
-  const int32_t block_size = random.pick<int32_t>({1, 2, 4, 16});
-  const int32_t window = random.between(1, 3 * block_size + 2);
-  const std::vector<std::vector<GroupSpec>> groups = {
-      {{0}}, {{0}}, {{window}}, {{0}, {window}}, {{window}, {0}, {2 * window}}};
-  world.kv.block_size = block_size;
-  world.kv.groups = random.pick(groups);
-  world.limits.context_length = random.pick<int32_t>({24, 48, 96});
-  // From a pool in which one long request just fits to one where all have room.
-  const int32_t one = (world.limits.context_length + block_size - 1) / block_size *
-                      static_cast<int32_t>(world.kv.groups.size());
-  world.kv.max_blocks = random.between(one, random.pick<int32_t>({one + 3, 3 * one, 12 * one}));
-  world.kv.extent_blocks = random.pick<int32_t>({1, 3, 8});
-  world.kv.prefix_cache = random.chance(75);
-  world.kv.host_blocks = random.pick<int32_t>({0, 0, one / 2 + 1, 8 * one});
-  world.kv.report_spills = random.chance(50);
-  // From always recomputed to always swapped.
-  world.limits.costs = {.token = 1.0, .block = random.pick<double>({0.0, 1.0, 4.0, 1000.0})};
-  world.kv.hash = random.chance(30) ? colliding_hash : xxh3_hash;
-  if (random.chance(10)) world.most_outputs = 128;
-  world.limits.max_running_sequences = world.most_outputs > 6 ? 160 : random.between(1, 16);
-  world.limits.max_queued_requests = random.between(1, 40);
-  world.token_budget = random.pick<int32_t>({1, 3, 7, 16, 64, 256});
-  world.limits.max_beam_width = std::min(6, world.token_budget);
-  world.runs_ahead = random.chance(50);
-  world.keeps_end = random.chance(50);
-  world.cancel_percent = random.pick<int32_t>({0, 2, 10});
-  world.reject_percent = random.pick<int32_t>({0, 0, 3, 20});
-  world.arrivals = random.pick<int32_t>({1, 3, 20});
-  world.vocabulary = random.pick<int32_t>({2, 50, 100000});
-  return world;
-}
-
 struct Job {
   RequestSpec spec;
   Sampling sampling;
   std::vector<std::vector<TokenId>> outputs;
+  std::vector<std::vector<TokenId>> expected;  // what they are when the request is alone
   size_t live_beams = 1;
   std::vector<uint64_t> choices;  // of a beam search
   int32_t unfinished = 0;
@@ -131,6 +63,7 @@ struct SampledRow {
   RequestId request = 0;
   int32_t output = 0;
   int32_t beam = 0;
+  int32_t q_len = 0;  // of its item
   Sampling sampling;
   uint64_t seen = 0;  // what the logits depend on
 };
@@ -143,9 +76,9 @@ struct CapturedStep {
 
 class World {
  public:
-  World(uint64_t seed, SimulationReport& report)
-      : random_(seed),
-        config_(draw_config(random_)),
+  World(Random random, WorldConfig config, SimulationReport& report)
+      : random_(random),
+        config_(std::move(config)),
         scheduler_(config_.kv, config_.limits),
         model_(config_.kv.groups, config_.kv.block_size, config_.kv.max_blocks,
                config_.kv.host_blocks),
@@ -159,18 +92,41 @@ class World {
       prefixes_.push_back(draw_tokens(random_.between(0, config_.limits.context_length / 2)));
   }
 
-  std::optional<std::string> run(int64_t requests) {
+  // Serves that many requests.
+  std::optional<std::string> serve(int64_t requests) {
     while (!failure_ && (requests > 0 || scheduler_.has_work())) {
       for (int32_t i = random_.between(0, config_.arrivals); i > 0 && requests > 0; --i) {
-        requests -= submit() ? 1 : 0;
-        if (!jobs_.empty() && random_.chance(config_.cancel_percent)) cancel();
+        requests -= arrive() ? 1 : 0;
       }
       if (flying_.empty() && random_.chance(2)) release_idle();
+      now_ms_ += random_.chance(1) ? random_.between(0, 60000) : random_.between(0, 3);
       step();
     }
-    if (!failure_) check_end();
-    add_counters();
-    return failure_;
+    return finish();
+  }
+
+  // Serves for so long, with a load that comes and goes.
+  std::optional<std::string> serve_until(int64_t end_ms) {
+    int32_t load_percent = 0;  // steps with arrivals
+    int64_t load_until_ms = 0;
+    while (!failure_ && (now_ms_ < end_ms || scheduler_.has_work())) {
+      if (now_ms_ >= load_until_ms) {
+        load_percent = random_.pick<int32_t>({0, 1, 10, 100});
+        load_until_ms = now_ms_ + random_.between(1000, 60000);
+      }
+      if (now_ms_ < end_ms && random_.chance(load_percent)) {
+        for (int32_t i = random_.between(1, config_.arrivals); i > 0; --i) arrive();
+      }
+      if (load_percent == 0 && !scheduler_.has_work() && flying_.empty()) {
+        now_ms_ = load_until_ms;
+        if (random_.chance(50)) release_idle();
+        continue;
+      }
+      now_ms_ += random_.between(5, 40);
+      step();
+    }
+    report_.simulated_ms += now_ms_;
+    return finish();
   }
 
  private:
@@ -184,6 +140,13 @@ class World {
     std::vector<TokenId> tokens(static_cast<size_t>(count));
     for (TokenId& token : tokens) token = random_.between(0, config_.vocabulary - 1);
     return tokens;
+  }
+
+  // Whether a request was taken.
+  bool arrive() {
+    const bool taken = submit();
+    if (!jobs_.empty() && random_.chance(config_.cancel_percent)) cancel();
+    return taken;
   }
 
   // False when the queue is full or the request was refused for good.
@@ -208,6 +171,11 @@ class World {
     offer_from_disk(job.spec);
     const Result<RequestId> id = scheduler_.submit(job.spec);
     if (!id) return false;
+    for (int32_t output = 0; output < job.spec.outputs && job.spec.beam_width == 0; ++output) {
+      job.expected.push_back(reference_tokens(config_.kv.groups, job.spec.prompt,
+                                              job.spec.extra_key, job.sampling, output,
+                                              job.spec.max_new_tokens));
+    }
     jobs_.emplace(id.value(), std::move(job));
     return true;
   }
@@ -273,10 +241,15 @@ class World {
   }
 
   void step() {
-    now_ms_ += random_.chance(1) ? random_.between(0, 60000) : random_.between(0, 3);
     scheduler_.set_time(now_ms_);
-    const Plan& plan = scheduler_.plan(config_.token_budget);
+    const int64_t found = scheduler_.counters().prefix_hit_tokens;
+    const int32_t budget = random_.pick(config_.token_budgets);
+    const Plan& plan = scheduler_.plan(budget);
     check_scheduler("plan");
+    if (plan.token_count > budget) fail("the budget is exceeded");
+    if ((scheduler_.counters().prefix_hit_tokens - found) % config_.kv.block_size != 0) {
+      ++report_.partial_hits;
+    }
     if (plan.empty() && flying_.empty() && scheduler_.has_work()) fail("nothing moves any more");
     if (!plan.empty()) capture(plan);
     const bool ahead = config_.runs_ahead && !plan.empty() && random_.chance(80);
@@ -335,13 +308,23 @@ class World {
       total += item.q_len;
       step.items.push_back(capture_item(plan, item));
     }
-    for (const SequenceId id : plan.samples) {
-      const Sequence& s = scheduler_.sequence(id);
-      step.sampled.push_back(
-          {s.request(), s.output_index(), s.beam(), jobs_.at(s.request()).sampling});
+    for (const PlanItem& item : plan.items) {
+      for (int32_t i = 0; i < item.sample_count; ++i) {
+        const auto row = static_cast<size_t>(item.first_sample + i);
+        capture_sample(step, plan.samples[row], item.q_len);
+      }
     }
-    if (total != plan.token_count || total > config_.token_budget) fail("the budget is exceeded");
+    if (total != plan.token_count) fail("the plan's tokens are miscounted");
     flying_.push_back(std::move(step));
+  }
+
+  void capture_sample(CapturedStep& step, SequenceId id, int32_t q_len) {
+    const Sequence& s = scheduler_.sequence(id);
+    step.sampled.push_back({.request = s.request(),
+                            .output = s.output_index(),
+                            .beam = s.beam(),
+                            .q_len = q_len,
+                            .sampling = jobs_.at(s.request()).sampling});
   }
 
   void capture_moves(const Plan& plan) {
@@ -372,7 +355,10 @@ class World {
 
   CapturedItem capture_item(const Plan& plan, const PlanItem& item) {
     const Sequence& s = scheduler_.sequence(item.sequence);
-    CapturedItem captured{.item = item, .tables = {}, .tokens = {}, .key = key_hash(s.extra_key())};
+    CapturedItem captured{.item = item,
+                          .tables = {},
+                          .tokens = {},
+                          .key = key_hash(jobs_.at(s.request()).spec.extra_key)};
     for (size_t g = 0; g < config_.kv.groups.size(); ++g) {
       const auto table = s.table(static_cast<int32_t>(g));
       captured.tables.emplace_back(table.begin(), table.end());
@@ -476,12 +462,7 @@ class World {
         rewound_.insert({step.sampled[row].request, step.sampled[row].output});
         continue;
       }
-      std::vector<TokenId>& tokens = job.outputs[static_cast<size_t>(step.sampled[row].output)];
-      const bool end = is_end(samples[row], job.sampling);
-      results[row].finished = end;
-      tokens.push_back(samples[row]);
-      if (!end || config_.keeps_end) results[row].accepted = {&samples[row], 1};
-      if (!end && std::ssize(tokens) < job.spec.max_new_tokens) continue;
+      if (!accept(job, step.sampled[row], samples[row], results[row])) continue;
       if (--job.unfinished == 0) closed.push_back(request);
     }
     std::deque<std::vector<Branch>> branches;
@@ -490,6 +471,30 @@ class World {
     }
     scheduler_.commit(*step.plan, results);
     for (const RequestId id : closed) close(id);
+  }
+
+  // Gives an output its sample, and sometimes what comes next anyway, as if drafts had been right;
+  // true when it is over.
+  bool accept(Job& job, const SampledRow& row, TokenId drawn, SampleResult& result) {
+    const auto output = static_cast<size_t>(row.output);
+    std::vector<TokenId>& tokens = job.outputs[output];
+    const std::vector<TokenId>& expected = job.expected[output];
+    const size_t known = tokens.size();
+    tokens.push_back(drawn);
+    if (row.q_len > 1 && random_.chance(config_.several_percent)) {
+      const auto most = known + static_cast<size_t>(random_.between(2, row.q_len));
+      while (tokens.size() < std::min(most, expected.size())) {
+        tokens.push_back(expected[tokens.size()]);
+      }
+      if (tokens.size() > known + 1) ++report_.several;
+    }
+    const bool end = is_end(tokens.back(), job.sampling);
+    result.finished = end;
+    result.accepted = std::span(tokens).subspan(known);
+    if (end && !config_.keeps_end) {
+      result.accepted = result.accepted.first(result.accepted.size() - 1);
+    }
+    return end || std::ssize(tokens) == job.spec.max_new_tokens;
   }
 
   // The choice of a beam search, of which all beams must be here; true when it is over.
@@ -531,9 +536,7 @@ class World {
     const Job& job = jobs_.at(id);
     if (job.spec.beam_width > 0) check_beams(job, id);
     for (int32_t output = 0; output < job.spec.outputs && job.spec.beam_width == 0; ++output) {
-      std::vector<TokenId> expected =
-          reference_tokens(config_.kv.groups, job.spec.prompt, job.spec.extra_key, job.sampling,
-                           output, job.spec.max_new_tokens);
+      std::vector<TokenId> expected = job.expected[static_cast<size_t>(output)];
       const std::vector<TokenId>& tokens = job.outputs[static_cast<size_t>(output)];
       if (job.cancelled) expected.resize(std::min(expected.size(), tokens.size()));
       if (tokens != expected) {
@@ -550,6 +553,12 @@ class World {
             ? std::move(history)
             : draw_tokens(random_.between(0, config_.limits.context_length / 2));
     jobs_.erase(id);
+  }
+
+  std::optional<std::string> finish() {
+    if (!failure_) check_end();
+    add_counters();
+    return failure_;
   }
 
   void check_end() {
@@ -596,24 +605,40 @@ class World {
   int64_t checks_ = 0;
 };
 
+// Notes how to repeat the world that begins.
+void note_world(const SimulationReport& report, uint64_t seed, std::string_view flag,
+                int64_t value) {
+  const auto end = fmt::format_to_n(g_current_world.data(), g_current_world.size() - 1,
+                                    "world {} (repeat with --seed {} --{} {})\n", report.worlds,
+                                    seed, flag, value);
+  *end.out = '\0';
+}
+
 }  // namespace
 
 SimulationReport simulate(const SimulationOptions& options) {
   const AbortHandler handler;
   SimulationReport report;
-  for (int64_t left = options.requests; left > 0 && !report.failure;) {
-    const int64_t requests = std::min(left, options.requests_per_world);
-    const uint64_t seed = options.seed + static_cast<uint64_t>(report.worlds);
-    const auto end = fmt::format_to_n(g_current_world.data(), g_current_world.size() - 1,
-                                      "world {} (repeat with --seed {} --requests {})\n",
-                                      report.worlds, seed, requests);
-    *end.out = '\0';
-    World world(seed, report);
-    if (auto failure = world.run(requests)) {
-      report.failure = fmt::format("{}{}", g_current_world.data(), *failure);
-    }
+  const auto end = [&report](std::optional<std::string> failure) {
+    if (failure) report.failure = fmt::format("{}{}", g_current_world.data(), *failure);
     ++report.worlds;
-    left -= requests;
+  };
+  const bool is_timed = options.minutes > 0;
+  int64_t left = is_timed ? options.minutes : options.requests;
+  const int64_t most = is_timed ? options.minutes_per_world : options.requests_per_world;
+  while (left > 0 && !report.failure) {
+    const int64_t share = std::min(left, most);
+    const uint64_t seed = options.seed + static_cast<uint64_t>(report.worlds);
+    note_world(report, seed, is_timed ? "minutes" : "requests", share);
+    Random random(seed);
+    if (is_timed) {
+      const WorldConfig config = draw_full_config(random);
+      end(World(random, config, report).serve_until(share * 60000));
+    } else {
+      const WorldConfig config = draw_config(random);
+      end(World(random, config, report).serve(share));
+    }
+    left -= share;
   }
   return report;
 }

@@ -1,4 +1,5 @@
-// scheduler_simulator [--requests N] [--seed S]: a long run of the scheduler simulator, by hand.
+// scheduler_simulator [--requests N | --minutes M] [--seed S]: a long run of the scheduler
+// simulator, by hand.
 #include <fmt/format.h>
 
 #include <charconv>
@@ -23,28 +24,36 @@ int main(int argc, char** argv) {
     const std::string_view name = argv[i];
     const std::string_view value = i + 1 < argc ? argv[i + 1] : "";
     const bool known = (name == "--requests" && parse(value, options.requests)) ||
+                       (name == "--minutes" && parse(value, options.minutes)) ||
                        (name == "--seed" && parse(value, options.seed));
     if (!known) {
-      fmt::print(stderr, "usage: scheduler_simulator [--requests N] [--seed S]\n");
+      fmt::print(stderr, "usage: scheduler_simulator [--requests N | --minutes M] [--seed S]\n");
       return 2;
     }
   }
   const auto start = std::chrono::steady_clock::now();
   const octavo::sim::SimulationReport report = octavo::sim::simulate(options);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  const octavo::SchedulerCounters& counters = report.counters;
   fmt::print(
-      "{} worlds, {} requests finished, {} cancelled, {} steps, {} tokens computed in {:.1f} s\n"
+      "{} worlds, {:.1f} simulated minutes, {} requests finished, {} cancelled, {} steps, {} "
+      "tokens "
+      "computed in {:.1f} s\n",
+      report.worlds, static_cast<double>(report.simulated_ms) / 60000, report.finished,
+      report.cancelled, report.steps, report.tokens, seconds.count());
+  fmt::print(
       "{} preemptions, {} of them by swap, {} blocks to the host tier, {} from it, {} from the "
-      "disk\n"
-      "{} evictions, {} copies, {} of {} prompt tokens found, {} samples "
-      "truncated, "
-      "{} void, {} extents released\n",
-      report.worlds, report.finished, report.cancelled, report.steps, report.tokens,
-      seconds.count(), report.counters.preemptions, report.counters.swap_preemptions,
-      report.counters.swapped_out, report.counters.swapped_in, report.offered,
-      report.counters.evictions, report.counters.copies, report.counters.prefix_hit_tokens,
-      report.counters.prefix_query_tokens, report.truncations, report.voided,
-      report.extents_released);
+      "disk\n",
+      counters.preemptions, counters.swap_preemptions, counters.swapped_out, counters.swapped_in,
+      report.offered);
+  fmt::print(
+      "{} evictions, {} copies, {} of {} prompt tokens found, {} plans with partial hits, {} "
+      "choices "
+      "among beams\n",
+      counters.evictions, counters.copies, counters.prefix_hit_tokens, counters.prefix_query_tokens,
+      report.partial_hits, report.beam_choices);
+  fmt::print("{} samples truncated, {} with several tokens, {} void, {} extents released\n",
+             report.truncations, report.several, report.voided, report.extents_released);
   if (report.failure) {
     fmt::print(stderr, "failed: {}\n", *report.failure);
     return 1;
