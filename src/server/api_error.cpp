@@ -36,7 +36,8 @@ ApiError api_error(const Error& error) {
   if (error.kind == ErrorKind::resource) {
     return {.status = 429, .message = error.message, .retry_after_seconds = 1};
   }
-  ApiError result{.status = 400, .message = error.message};
+  ApiError result{.status = error.kind == ErrorKind::not_found ? 404 : 400,
+                  .message = error.message};
   const std::string field = error.message.substr(0, error.message.find(": "));
   if (is_field_name(field)) result.field = field;
   return result;

@@ -16,8 +16,8 @@ struct ApiError {
   int retry_after_seconds = 0;  // 0: trying again does not help
 };
 
-// 429 where the engine's queue is full, 400 where the input is bad. The engine's messages begin
-// with the field at fault: "top_p: 2 is not in (0, 1]".
+// 429 where the engine's queue is full, 404 for what is not there, 400 where the input is bad. The
+// engine's messages begin with the field at fault: "top_p: 2 is not in (0, 1]".
 ApiError api_error(const Error& error);
 
 // {"error": {"message", "type", "param", "code"}}, with Retry-After where it helps.

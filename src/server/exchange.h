@@ -46,6 +46,8 @@ struct Usage {
   int64_t prompt_tokens = 0;
   int64_t cached_tokens = 0;  // of the prompt
   int64_t generated_tokens = 0;
+
+  Usage& operator+=(const Usage& more);
 };
 
 class Exchange {
@@ -68,7 +70,10 @@ class Exchange {
   // `call` is called once, when the client goes, at once if it has gone. Replaces an earlier call.
   virtual void on_client_gone(std::function<void()> call) = 0;
 
+  // Adds to what the request has used.
   virtual void report(const Usage& usage) = 0;
+  // Members of the body that nobody knows, for the log.
+  virtual void note_ignored(std::vector<std::string> fields) = 0;
 };
 
 using Handler = std::function<asio::awaitable<void>(Exchange&)>;

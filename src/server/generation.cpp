@@ -1,5 +1,6 @@
 #include "server/generation.h"
 
+#include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -11,26 +12,23 @@ Generation::Wakeup::Wakeup(const asio::any_io_executor& executor)
     : timer(executor, asio::steady_timer::time_point::max()) {}
 
 Result<std::unique_ptr<Generation>> Generation::start(const Service& service, Exchange& exchange,
-                                                      Request request) {
-  const Usage usage{.prompt_tokens = static_cast<int64_t>(request.prompt.size())};
-  auto stream = service.engine.submit(std::move(request));
-  if (!stream) return stream.error();
-  return std::unique_ptr<Generation>(new Generation(exchange, std::move(stream).value(), usage));
+                                                      std::vector<Request> requests) {
+  std::unique_ptr<Generation> generation(new Generation(exchange));
+  for (Request& request : requests) {
+    const auto prompt_tokens = static_cast<int64_t>(request.prompt.size());
+    const bool scores = request.score_prompt;
+    auto stream = service.engine.submit(std::move(request));
+    if (!stream) return stream.error();
+    generation->usage_.prompt_tokens += prompt_tokens;
+    generation->add({std::move(stream).value(), scores});
+  }
+  return generation;
 }
 
-Generation::Generation(Exchange& exchange, std::unique_ptr<Stream> stream, Usage usage)
-    : exchange_(exchange),
-      usage_(usage),
-      wakeup_(std::make_shared<Wakeup>(exchange.executor())),
-      stream_(std::move(stream)) {
-  // The timer belongs to the exchange's executor; the engine's thread may only post to it.
-  stream_->on_event([wakeup = std::weak_ptr(wakeup_), executor = exchange.executor()] {
-    asio::post(executor, [wakeup] {
-      if (const auto alive = wakeup.lock()) alive->timer.cancel();
-    });
-  });
+Generation::Generation(Exchange& exchange)
+    : exchange_(exchange), wakeup_(std::make_shared<Wakeup>(exchange.executor())) {
   exchange_.on_client_gone([this] {
-    stream_->cancel();
+    for (const Part& part : parts_) part.stream->cancel();
     wakeup_->timer.cancel();
   });
 }
@@ -40,15 +38,38 @@ Generation::~Generation() {
   exchange_.report(usage_);
 }
 
-asio::awaitable<std::optional<Event>> Generation::next() {
+void Generation::add(Part part) {
+  // The timer belongs to the exchange's executor; the engine's thread may only post to it.
+  part.stream->on_event([wakeup = std::weak_ptr(wakeup_), executor = exchange_.executor()] {
+    asio::post(executor, [wakeup] {
+      if (const auto alive = wakeup.lock()) alive->timer.cancel();
+    });
+  });
+  parts_.push_back(std::move(part));
+}
+
+std::optional<GenerationEvent> Generation::take_event() {
+  for (size_t i = 0; i < parts_.size(); ++i) {
+    const size_t request = (turn_ + i) % parts_.size();
+    std::optional<Event> event = parts_[request].stream->try_next();
+    if (!event) continue;
+    turn_ = request + 1;
+    if (!parts_[request].scores) {
+      usage_.generated_tokens += static_cast<int64_t>(event->tokens.size());
+    }
+    if (event->prompt) usage_.cached_tokens += event->prompt->cached_tokens;
+    return GenerationEvent{request, std::move(*event)};
+  }
+  return std::nullopt;
+}
+
+asio::awaitable<std::optional<GenerationEvent>> Generation::next() {
   for (;;) {
     if (exchange_.client_gone()) co_return std::nullopt;
-    if (std::optional<Event> event = stream_->try_next()) {
-      usage_.generated_tokens += static_cast<int64_t>(event->tokens.size());
-      if (event->prompt) usage_.cached_tokens = event->prompt->cached_tokens;
-      co_return event;
-    }
-    if (stream_->finished()) co_return std::nullopt;
+    if (std::optional<GenerationEvent> event = take_event()) co_return event;
+    const bool is_over = std::all_of(parts_.begin(), parts_.end(),
+                                     [](const Part& part) { return part.stream->finished(); });
+    if (is_over) co_return std::nullopt;
     co_await wakeup_->timer.async_wait(asio::as_tuple(asio::use_awaitable));
   }
 }

@@ -1,13 +1,14 @@
-// Generation: a request to the engine made for an Exchange, and its events as a coroutine reads
+// Generation: requests to the engine made for an Exchange, and their events as a coroutine reads
 // them.
 //
-// Ends with the exchange: when the client goes, the request is cancelled within a step. Used on the
-// exchange's executor only. What was used is reported to the exchange when it is destroyed.
+// Ends with the exchange: when the client goes, the requests are cancelled within a step. Used on
+// the exchange's executor only. What was used is reported to the exchange when it is destroyed.
 #pragma once
 
 #include <boost/asio/steady_timer.hpp>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "octavo/engine.h"
 #include "server/exchange.h"
@@ -15,16 +16,22 @@
 
 namespace octavo::server {
 
+struct GenerationEvent {
+  size_t request = 0;  // which of those that were started
+  Event event;
+};
+
 class Generation {
  public:
+  // All or none: when one is refused, those before it are cancelled.
   static Result<std::unique_ptr<Generation>> start(const Service& service, Exchange& exchange,
-                                                   Request request);
+                                                   std::vector<Request> requests);
   Generation(const Generation&) = delete;
   Generation& operator=(const Generation&) = delete;
   ~Generation();
 
   // Waits for the next event; nothing when every output has finished or the client has gone.
-  asio::awaitable<std::optional<Event>> next();
+  asio::awaitable<std::optional<GenerationEvent>> next();
 
   // So far.
   const Usage& usage() const { return usage_; }
@@ -36,12 +43,20 @@ class Generation {
     asio::steady_timer timer;
   };
 
-  Generation(Exchange& exchange, std::unique_ptr<Stream> stream, Usage usage);
+  struct Part {
+    std::unique_ptr<Stream> stream;
+    bool scores = false;  // the prompt's tokens come back, none are generated
+  };
+
+  explicit Generation(Exchange& exchange);
+  void add(Part part);
+  std::optional<GenerationEvent> take_event();
 
   Exchange& exchange_;
   Usage usage_;
   std::shared_ptr<Wakeup> wakeup_;  // shared with the calls on their way
-  std::unique_ptr<Stream> stream_;
+  std::vector<Part> parts_;
+  size_t turn_ = 0;  // the part to look at first: none starves
 };
 
 }  // namespace octavo::server

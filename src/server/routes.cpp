@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "server/openai/routes.h"
+
 namespace octavo::server {
 namespace {
 
@@ -13,11 +15,12 @@ asio::awaitable<void> say_ok(Exchange& exchange) {
 
 }  // namespace
 
-Router make_router(const Service&) {
+Router make_router(const Service& service) {
   Router router;
   // A server that is going down answers /ready with 503 itself (http/connection.cpp).
   router.add("GET", kHealthPath, say_ok);
   router.add("GET", "/ready", say_ok);
+  add_openai_routes(router, service);
   return router;
 }
 

@@ -6,6 +6,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -28,11 +29,11 @@ struct Service {
   // Runs work() on a worker; the coroutine goes on where it was.
   template <class Work>
   boost::asio::awaitable<std::invoke_result_t<Work&>> run_on_worker(Work work) const {
-    auto task = [](Work w) -> boost::asio::awaitable<std::invoke_result_t<Work&>> {
-      co_return w();
-    };
-    co_return co_await boost::asio::co_spawn(workers, task(std::move(work)),
-                                             boost::asio::use_awaitable);
+    using Outcome = std::optional<std::invoke_result_t<Work&>>;  // Asio wants a default value
+    auto task = [](Work w) -> boost::asio::awaitable<Outcome> { co_return w(); };
+    Outcome outcome =
+        co_await boost::asio::co_spawn(workers, task(std::move(work)), boost::asio::use_awaitable);
+    co_return std::move(*outcome);
   }
 };
 

@@ -9,6 +9,7 @@
 #include <functional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "server/exchange.h"
 
@@ -45,7 +46,8 @@ class FakeExchange final : public Exchange {
     on_gone_ = std::move(call);
     if (gone_ && on_gone_) on_gone_();
   }
-  void report(const Usage& used) override { usage = used; }
+  void report(const Usage& used) override { usage += used; }
+  void note_ignored(std::vector<std::string> fields) override { ignored = std::move(fields); }
 
   void leave() {
     if (std::exchange(gone_, true)) return;
@@ -65,6 +67,7 @@ class FakeExchange final : public Exchange {
   HttpResponse response{.status = 0};
   bool streamed = false;
   Usage usage;
+  std::vector<std::string> ignored;
   size_t leave_after_bytes = 0;  // the client goes when it has so many of a stream; 0: it stays
 
  private:

@@ -12,16 +12,16 @@ class GenerationTest : public testing::Test {
   // Reads the request's events to the end.
   void read(FakeExchange& exchange, const Request& request) {
     exchange.run([&](Exchange& e) -> asio::awaitable<void> {
-      auto generation = Generation::start(service_, e, request);
+      auto generation = Generation::start(service_, e, {request});
       if (!generation) {
         error_ = generation.error();
         co_return;
       }
       HttpResponse head;
       co_await e.begin_stream(std::move(head));
-      while (const std::optional<Event> event = co_await (*generation)->next()) {
-        record(*event, outputs_);
-        co_await e.write(std::string(event->tokens.size(), '.'));
+      while (const auto next = co_await (*generation)->next()) {
+        record(next->event, outputs_);
+        co_await e.write(std::string(next->event.tokens.size(), '.'));
       }
     });
   }

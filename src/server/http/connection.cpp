@@ -94,7 +94,8 @@ class Connection::HttpExchange final : public Exchange {
   void on_client_gone(std::function<void()> call) override {
     connection_.reader_.on_client_gone(std::move(call));
   }
-  void report(const Usage&) override {}
+  void report(const Usage& usage) override { usage_ += usage; }
+  void note_ignored(std::vector<std::string> fields) override { ignored_ = std::move(fields); }
 
   // After the handler. False when the connection ends here.
   asio::awaitable<bool> end() {
@@ -113,6 +114,8 @@ class Connection::HttpExchange final : public Exchange {
   bool keep_alive_;
   bool is_answered_ = false;
   bool is_stream_ = false;
+  Usage usage_;
+  std::vector<std::string> ignored_;
 };
 
 Connection::Connection(std::unique_ptr<Transport> transport, ConnectionHost& host)
