@@ -1,20 +1,17 @@
 # The everyday commands. CMake does the building; CONTRIBUTING.md has the presets behind these.
-#   make run     install what is missing, build, and chat with a small model
+#   make run     install what is missing, build, and serve a small model over HTTP
 #   make test    install what is missing, build, and run every test
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .PHONY: run test build format
 
 release := build/release
-sample_prompt := Why is the sky blue?
 
 run:
 	@tools/setup.sh build run
 	@$(MAKE) --silent $(release)/build.ninja
 	@cmake --build --preset release --target octavo
-	@model="$$(tools/fetch_model.sh)"; \
-	if [ -t 0 ]; then exec $(release)/bin/octavo run "$$model"; \
-	else exec $(release)/bin/octavo run "$$model" --temperature 0 --prompt "$(sample_prompt)"; fi
+	@model="$$(tools/fetch_model.sh)"; exec $(release)/bin/octavo serve "$$model"
 
 test: build
 	@ctest --preset release --parallel "$$(nproc)"

@@ -1,13 +1,12 @@
 // octavo serve: a model for many people at once, over HTTP.
 #include <fmt/format.h>
+#include <sys/resource.h>
 
-#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <ctime>
 #include <memory>
-#include <optional>
 
 #include "cli/command.h"
 #include "cli/config_flags.h"
@@ -46,6 +45,15 @@ class StopSignals {
   sigset_t set_ = {};
 };
 
+// A connection is an open file, and the usual limit of 1024 is there for programs that use
+// select().
+void allow_many_connections() {
+  rlimit files = {};
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  files.rlim_cur = files.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &files);
+}
+
 void drain(server::Server& server, int64_t seconds, const StopSignals& signals) {
   server.begin_drain();
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
@@ -56,6 +64,7 @@ void drain(server::Server& server, int64_t seconds, const StopSignals& signals) 
 
 int run_serve(const Options& options) {
   const StopSignals signals;
+  allow_many_connections();
   auto engine = start_engine(options.engine);
   if (!engine) return fail(engine.error());
   auto server = server::Server::start(**engine, options.server);

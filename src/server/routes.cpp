@@ -17,9 +17,9 @@ asio::awaitable<void> say_ok(Exchange& exchange) {
 
 Router make_router(const Service& service) {
   Router router;
-  // A server that is going down answers /ready with 503 itself (http/connection.cpp).
-  router.add("GET", kHealthPath, say_ok);
-  router.add("GET", "/ready", say_ok);
+  // While the server is going down, /health is well, and the connection answers /ready with 503.
+  router.add("GET", "/health", say_ok, Access::always);
+  router.add("GET", "/ready", say_ok, Access::everybody);
   add_openai_routes(router, service);
   return router;
 }

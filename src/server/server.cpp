@@ -1,17 +1,10 @@
 #include "server/server.h"
 
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/ssl/context.hpp>
-#include <list>
-#include <mutex>
-#include <optional>
-#include <thread>
 #include <type_traits>
 #include <utility>
 
 #include "base/error.h"
-#include "server/http/connection.h"
-#include "server/http/listener.h"
+#include "server/http/http_server.h"
 #include "server/routes.h"
 #include "server/service.h"
 
@@ -40,104 +33,23 @@ class ServerImpl final : public Server {
       : config_(config),
         workers_(kWorkers),
         service_{engine, config_, workers_},
-        router_(make_router(service_)),
-        host_{.config = config_, .router = router_},
-        work_(context_.get_executor()) {}
-
-  ~ServerImpl() override {
-    for_connections([](Connection& connection) { connection.close(); });
-    work_.reset();
-    context_.stop();
-    for (std::thread& thread : threads_) thread.join();
-    workers_.join();
-  }
+        router_(make_router(service_)) {}
 
   Result<void> open() {
-    OCTAVO_TRY(read_certificate());
-    OCTAVO_ASSIGN(auto tcp, Listener::tcp(context_, config_.host, config_.port));
-    listeners_.push_back(std::move(tcp));
-    if (!config_.unix_socket.empty()) {
-      OCTAVO_ASSIGN(auto local, Listener::unix_socket(context_, config_.unix_socket));
-      listeners_.push_back(std::move(local));
-    }
-    for (size_t i = 0; i < listeners_.size(); ++i) {
-      const bool use_tls = tls_ && i == 0;
-      listeners_[i]->start(
-          [this, use_tls](Transport::Socket socket) { take(std::move(socket), use_tls); });
-    }
-    for (int64_t i = 0; i < config_.io_threads; ++i) {
-      threads_.emplace_back([this] { context_.run(); });
-    }
+    OCTAVO_ASSIGN(http_, HttpServer::start(config_, router_));
     return {};
   }
 
-  std::vector<std::string> addresses() const override {
-    std::vector<std::string> all = {(tls_ ? "https://" : "http://") + listeners_[0]->address()};
-    for (size_t i = 1; i < listeners_.size(); ++i) all.push_back(listeners_[i]->address());
-    return all;
-  }
-
-  void begin_drain() override {
-    host_.draining = true;
-    for_connections([](Connection& connection) { connection.drain(); });
-  }
-  bool is_drained() const override { return host_.requests == 0; }
+  std::vector<std::string> addresses() const override { return http_->addresses(); }
+  void begin_drain() override { http_->begin_drain(); }
+  bool is_drained() const override { return http_->is_drained(); }
 
  private:
-  Result<void> read_certificate() {
-    if (config_.tls_cert.empty() && config_.tls_key.empty()) return {};
-    if (config_.tls_cert.empty()) return invalid_input("tls-cert: it is missing beside tls-key");
-    if (config_.tls_key.empty()) return invalid_input("tls-key: it is missing beside tls-cert");
-    namespace ssl = asio::ssl;
-    tls_.emplace(ssl::context::tls_server);
-    tls_->set_options(ssl::context::default_workarounds | ssl::context::no_tlsv1 |
-                      ssl::context::no_tlsv1_1 | ssl::context::no_compression);
-    boost::system::error_code error;
-    tls_->use_certificate_chain_file(config_.tls_cert, error);
-    if (error) {
-      return invalid_input("tls-cert: {}: {}", config_.tls_cert, error.message());
-    }
-    tls_->use_private_key_file(config_.tls_key, ssl::context::pem, error);
-    if (error) {
-      return invalid_input("tls-key: {}: {}", config_.tls_key, error.message());
-    }
-    return {};
-  }
-
-  void take(Transport::Socket socket, bool use_tls) {
-    // More than the limit are closed at once, which their clients notice.
-    if (host_.connections >= config_.max_connections) return;
-    auto transport = use_tls ? make_tls_transport(std::move(socket), *tls_)
-                             : make_plain_transport(std::move(socket));
-    auto connection = std::make_shared<Connection>(std::move(transport), host_);
-    {
-      const std::lock_guard lock(mutex_);
-      connections_.remove_if([](const auto& weak) { return weak.expired(); });
-      connections_.push_back(connection);
-    }
-    connection->start();
-  }
-
-  template <class Call>
-  void for_connections(Call call) {
-    const std::lock_guard lock(mutex_);
-    for (const std::weak_ptr<Connection>& weak : connections_) {
-      if (const auto connection = weak.lock()) call(*connection);
-    }
-  }
-
   const ServerConfig config_;
   asio::thread_pool workers_;
   const Service service_;
   const Router router_;
-  ConnectionHost host_;
-  std::optional<asio::ssl::context> tls_;
-  asio::io_context context_;
-  asio::executor_work_guard<asio::io_context::executor_type> work_;
-  std::vector<std::unique_ptr<Listener>> listeners_;
-  std::mutex mutex_;
-  std::list<std::weak_ptr<Connection>> connections_;
-  std::vector<std::thread> threads_;
+  std::unique_ptr<HttpServer> http_;  // ends first: its handlers use all of the above
 };
 
 }  // namespace

@@ -22,7 +22,8 @@ struct ServerConfig {
   int64_t max_connections = 4096;
   int64_t max_header_bytes = 64 * 1024;
   int64_t max_body_bytes = 16 * 1024 * 1024;
-  int64_t request_seconds = 30;     // to send a request, once its first byte came
+  int64_t max_bodies_bytes = 256 * 1024 * 1024;  // of all requests in progress
+  int64_t request_seconds = 30;     // to send a request, or to take a piece of the answer
   int64_t keep_alive_seconds = 75;  // between requests
   int64_t drain_seconds = 30;
 };
@@ -37,10 +38,13 @@ void visit_server_config(Config& config, Visitor&& visitor) {
   visitor(ConfigField{"tls-cert", "Serve HTTPS with this certificate chain (PEM)."},
           config.tls_cert);
   visitor(ConfigField{"tls-key", "The certificate's private key (PEM)."}, config.tls_key);
-  visitor(ConfigField{"api-keys",
-                      "A file of API keys, one a line; without it, everybody may ask. It is read "
-                      "again when it changes."},
-          config.api_keys);
+  visitor(
+      ConfigField{"api-keys",
+                  "A file of API keys; without it, everybody may ask. A line is a key, then, "
+                  "if wanted, name=WHO requests-per-minute=N tokens-per-minute=N "
+                  "concurrent-requests=N. It is read again when it changes. /health, /ready and "
+                  "the page need no key, /metrics does."},
+      config.api_keys);
   visitor(ConfigField{"cors-origin",
                       "Let pages of this origin use the server (* for all); without it, none."},
           config.cors_origin);
@@ -59,8 +63,14 @@ void visit_server_config(Config& config, Visitor&& visitor) {
   visitor(ConfigField{"max-body-bytes", "Most bytes of a request's body.", 1024, int64_t{1} << 30,
                       true},
           config.max_body_bytes);
-  visitor(ConfigField{"request-seconds", "A request must have arrived whole within this time.", 1,
-                      3600},
+  visitor(ConfigField{"max-bodies-bytes",
+                      "Most bytes of the bodies of all requests in progress; more are refused.",
+                      int64_t{1} << 20, int64_t{1} << 40, true},
+          config.max_bodies_bytes);
+  visitor(ConfigField{"request-seconds",
+                      "A request must have arrived whole within this time, and a client must take "
+                      "each 64 KiB of an answer within it.",
+                      1, 3600},
           config.request_seconds);
   visitor(ConfigField{"keep-alive-seconds", "Close a connection that asks nothing for so long.", 1,
                       86400},

@@ -4,54 +4,45 @@
 // close() runs on the transport's executor.
 #pragma once
 
-#include <atomic>
-#include <cstdint>
 #include <memory>
-#include <string_view>
+#include <optional>
 
+#include "server/http/connection_host.h"
+#include "server/http/http_exchange.h"
 #include "server/http/request_reader.h"
 #include "server/http/transport.h"
-#include "server/router.h"
-#include "server/server_config.h"
+#include "server/http/writer.h"
 
 namespace octavo::server {
 
-// What connections share.
-struct ConnectionHost {
-  const ServerConfig& config;
-  const Router& router;
-  std::atomic<bool> draining{false};
-  std::atomic<int64_t> connections{0};  // open ones
-  std::atomic<int64_t> requests{0};     // being answered
-  std::atomic<uint64_t> next_request{1};
-};
-
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(std::unique_ptr<Transport> transport, ConnectionHost& host);
+  Connection(std::shared_ptr<Transport> transport, ConnectionHost& host);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
   void start();
   void drain();  // any thread: ends if no request is in progress
-  void close();  // any thread: ends now
+  void close();  // any thread: ends now; its requests are cancelled
 
  private:
-  class HttpExchange;
-
   static asio::awaitable<void> run(std::shared_ptr<Connection> self);
   asio::awaitable<void> serve();
-  asio::awaitable<bool> answer(ReadResult read);
-  // False once the client takes nothing any more: gone, or too slow.
-  asio::awaitable<bool> write(std::string_view bytes);
-  void watch_writes();
+  asio::awaitable<void> say_goodbye();
+  // False when the connection ends after it.
+  asio::awaitable<bool> answer(RequestHead head);
+  asio::awaitable<bool> read_body(HttpExchange& exchange, bool awaits_continue);
+  // False when the handler did not get to its end.
+  asio::awaitable<bool> handle(HttpExchange& exchange);
+  asio::awaitable<void> refuse_unread();
+  // What is answered before the handler is asked.
+  std::optional<HttpResponse> early_answer(HttpExchange& exchange);
 
-  std::unique_ptr<Transport> transport_;
+  const std::shared_ptr<Transport> transport_;
   ConnectionHost& host_;
   RequestReader reader_;
-  bool write_failed_ = false;
-  asio::steady_timer write_watchdog_;
+  Writer writer_;
 };
 
 }  // namespace octavo::server

@@ -9,9 +9,11 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <utility>
@@ -26,14 +28,13 @@ constexpr auto use_tuple = asio::as_tuple(asio::use_awaitable);
 
 using Acceptor = asio::basic_socket_acceptor<asio::generic::stream_protocol>;
 
-error_code open(Acceptor& acceptor, const asio::generic::stream_protocol& protocol,
+error_code bind(Acceptor& acceptor, const asio::generic::stream_protocol& protocol,
                 const asio::generic::stream_protocol::endpoint& endpoint) {
   error_code error;
   acceptor.open(protocol, error);
   // A restart must not wait for the connections of the last run to be forgotten.
   if (!error) acceptor.set_option(asio::socket_base::reuse_address(true), error);
   if (!error) acceptor.bind(endpoint, error);
-  if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
   return error;
 }
 
@@ -54,8 +55,9 @@ Result<std::unique_ptr<Listener>> Listener::tcp(asio::io_context& context, const
       resolver.resolve(host, std::to_string(port), asio::ip::tcp::resolver::passive, error);
   if (error || found.empty()) return invalid_input("host: {}: {}", host, error.message());
   const asio::ip::tcp::endpoint wanted = found.begin()->endpoint();
-  Acceptor acceptor(context);
-  error = open(acceptor, asio::generic::stream_protocol(wanted.protocol()), wanted);
+  Acceptor acceptor(asio::make_strand(context));
+  error = bind(acceptor, asio::generic::stream_protocol(wanted.protocol()), wanted);
+  if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
   if (error) return io_error("port: {}:{}: {}", host, port, error.message());
 
   const auto local = acceptor.local_endpoint();
@@ -81,12 +83,14 @@ Result<std::unique_ptr<Listener>> Listener::unix_socket(asio::io_context& contex
     }
     ::unlink(path.c_str());
   }
-  Acceptor acceptor(context);
+  Acceptor acceptor(asio::make_strand(context));
   const asio::local::stream_protocol::endpoint wanted(path);
-  const mode_t before = ::umask(0177);
-  const error_code error =
-      open(acceptor, asio::generic::stream_protocol(wanted.protocol()), wanted);
-  ::umask(before);
+  error_code error = bind(acceptor, asio::generic::stream_protocol(wanted.protocol()), wanted);
+  // Nobody can connect before it listens.
+  if (!error && ::chmod(path.c_str(), 0600) != 0) {
+    error.assign(errno, boost::system::system_category());
+  }
+  if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
   if (error) return io_error("unix-socket: {}: {}", path, error.message());
   std::unique_ptr<Listener> listener(new Listener(context, std::move(acceptor), "unix:" + path));
   listener->file_ = path;
@@ -98,21 +102,30 @@ Listener::~Listener() {
 }
 
 void Listener::start(std::function<void(Transport::Socket)> take) {
-  asio::co_spawn(context_, accept(*this, std::move(take)), asio::detached);
+  asio::co_spawn(acceptor_.get_executor(), accept(*this, std::move(take)), asio::detached);
+}
+
+void Listener::stop() {
+  asio::post(acceptor_.get_executor(), [this] {
+    error_code ignored;
+    acceptor_.close(ignored);
+  });
 }
 
 asio::awaitable<void> Listener::accept(Listener& self,
                                        std::function<void(Transport::Socket)> take) {
-  for (;;) {
+  while (self.acceptor_.is_open()) {
     const asio::any_io_executor strand = asio::make_strand(self.context_);
     auto [error, socket] = co_await self.acceptor_.async_accept(strand, use_tuple);
-    if (error == asio::error::operation_aborted) co_return;
     if (!error) {
+      // A token must not wait for the one after it. (A Unix socket does not know this option.)
+      error_code ignored;
+      socket.set_option(asio::ip::tcp::no_delay(true), ignored);
       take(std::move(socket));
       continue;
     }
     // Out of file descriptors, most likely: some will be free again.
-    asio::steady_timer pause(self.context_, std::chrono::milliseconds(50));
+    asio::steady_timer pause(self.acceptor_.get_executor(), std::chrono::milliseconds(50));
     co_await pause.async_wait(use_tuple);
   }
 }

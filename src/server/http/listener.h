@@ -1,6 +1,6 @@
 // Listener: accepts the connections of one address.
 //
-// Made and started before the server's threads run; closed from any thread.
+// Made and started before the server's threads run.
 #pragma once
 
 #include <boost/asio/basic_socket_acceptor.hpp>
@@ -30,6 +30,7 @@ class Listener {
 
   // Hands every socket that comes to `take`, each on a strand of its own.
   void start(std::function<void(Transport::Socket)> take);
+  void stop();  // any thread
 
   const std::string& address() const { return address_; }  // "127.0.0.1:8080", "unix:/run/x"
 

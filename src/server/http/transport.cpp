@@ -66,12 +66,12 @@ class TlsTransport final : public StreamTransport<asio::ssl::stream<Transport::S
 
 }  // namespace
 
-std::unique_ptr<Transport> make_plain_transport(Transport::Socket socket) {
-  return std::make_unique<PlainTransport>(std::move(socket));
+std::shared_ptr<Transport> make_plain_transport(Transport::Socket socket) {
+  return std::make_shared<PlainTransport>(std::move(socket));
 }
 
-std::unique_ptr<Transport> make_tls_transport(Transport::Socket socket, asio::ssl::context& tls) {
-  return std::make_unique<TlsTransport>(std::move(socket), tls);
+std::shared_ptr<Transport> make_tls_transport(Transport::Socket socket, asio::ssl::context& tls) {
+  return std::make_shared<TlsTransport>(std::move(socket), tls);
 }
 
 }  // namespace octavo::server

@@ -38,8 +38,8 @@ class Transport {
   virtual void close() = 0;
 };
 
-std::unique_ptr<Transport> make_plain_transport(Transport::Socket socket);
+std::shared_ptr<Transport> make_plain_transport(Transport::Socket socket);
 // `tls` must outlive the transport.
-std::unique_ptr<Transport> make_tls_transport(Transport::Socket socket, asio::ssl::context& tls);
+std::shared_ptr<Transport> make_tls_transport(Transport::Socket socket, asio::ssl::context& tls);
 
 }  // namespace octavo::server
