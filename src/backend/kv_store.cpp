@@ -8,21 +8,18 @@
 #include "base/error.h"
 
 namespace octavo {
-namespace {
 
-std::string lower_name(DType type) {
+std::string kv_type_name(DType type) {
   std::string name(info(type).name);
   for (char& letter : name) letter = static_cast<char>(std::tolower(letter));
   return name;
 }
 
-}  // namespace
-
 Result<DType> kv_type(std::string_view name) {
   std::string names;
   for (const DType type : kKvTypes) {
-    if (lower_name(type) == name) return type;
-    names += names.empty() ? lower_name(type) : ", " + lower_name(type);
+    if (kv_type_name(type) == name) return type;
+    names += names.empty() ? kv_type_name(type) : ", " + kv_type_name(type);
   }
   return invalid_input("kv-dtype: '{}' is not one of {}", printable(name), names);
 }

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -43,6 +44,7 @@ inline constexpr std::array kKvTypes = {DType::f32, DType::f16, DType::bf16, DTy
 
 // The type with a name in lower case, as in "q8_0". Errors: another name, with the list.
 Result<DType> kv_type(std::string_view name);
+std::string kv_type_name(DType type);  // that name
 
 // Errors: a type that is not among kKvTypes, or whose numbers share scales in groups that heads of
 // this size cannot be cut into.

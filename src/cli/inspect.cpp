@@ -5,10 +5,10 @@
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <utility>
 #include <vector>
 
+#include "backend/kv_store.h"
 #include "base/error.h"
 #include "cli/kv_estimate.h"
 
@@ -27,12 +27,17 @@ struct TypeTotal {
   uint64_t bytes = 0;
 };
 
-// What fits in the given memory beside the weights.
+// What fits in the memory beside the weights.
 struct Capacity {
-  uint64_t kv_bytes = 0;
   uint64_t longest_sequence_tokens = 0;
   uint64_t full_sequences = 0;   // of the model's context length
   uint64_t short_sequences = 0;  // of kShortSequenceTokens, or the context length if that is less
+};
+
+struct KvOfType {
+  DType type = DType::f16;
+  KvEstimate kv;
+  Capacity capacity;  // if memory was given
 };
 
 // All that is reported beside what the file itself holds; the two forms print the same facts.
@@ -40,25 +45,38 @@ struct Summary {
   uint64_t parameters = 0;
   uint64_t weight_bytes = 0;
   std::map<DType, TypeTotal> types;
-  Result<KvEstimate> kv;
-  std::optional<Capacity> capacity;
+  // For each type that the model's keys and values can have; or why nothing is known of them.
+  Result<std::vector<KvOfType>> kv;
+  uint64_t memory_bytes = 0;  // 0: nothing is said about what fits
+  uint64_t kv_bytes = 0;      // of them, beside the weights
 };
 
-Capacity capacity_of(const KvEstimate& kv, uint64_t memory_bytes, uint64_t weight_bytes) {
+Capacity capacity_of(const KvEstimate& kv, uint64_t kv_bytes) {
   Capacity capacity;
-  capacity.kv_bytes = memory_bytes > weight_bytes ? memory_bytes - weight_bytes : 0;
-  capacity.longest_sequence_tokens = kv.longest_sequence(capacity.kv_bytes);
+  capacity.longest_sequence_tokens = kv.longest_sequence(kv_bytes);
   const auto sequences = [&](uint64_t tokens) {
     const uint64_t bytes = kv.sequence_bytes(tokens);
-    return bytes == 0 ? 0 : capacity.kv_bytes / bytes;
+    return bytes == 0 ? 0 : kv_bytes / bytes;
   };
   capacity.full_sequences = sequences(kv.context_length);
   capacity.short_sequences = sequences(std::min(kShortSequenceTokens, kv.context_length));
   return capacity;
 }
 
+Result<std::vector<KvOfType>> kv_of_types(const gguf::Metadata& metadata, uint64_t kv_bytes) {
+  std::vector<KvOfType> of_types;
+  for (const DType type : kKvTypes) {
+    const Result<KvEstimate> kv = estimate_kv(metadata, type);
+    // Heads of this model's size cannot have some types.
+    if (!kv && kv.error().kind == ErrorKind::unsupported) continue;
+    if (!kv) return kv.error();
+    of_types.push_back({type, *kv, capacity_of(*kv, kv_bytes)});
+  }
+  return of_types;
+}
+
 Summary summarize(const gguf::File& file, uint64_t memory_bytes) {
-  Summary summary{0, 0, {}, estimate_kv(file.metadata()), std::nullopt};
+  Summary summary{.kv = std::vector<KvOfType>{}, .memory_bytes = memory_bytes};
   for (const gguf::TensorInfo& tensor : file.tensors()) {
     summary.parameters += tensor.elements();
     summary.weight_bytes += tensor.bytes;
@@ -67,9 +85,8 @@ Summary summarize(const gguf::File& file, uint64_t memory_bytes) {
     total.elements += tensor.elements();
     total.bytes += tensor.bytes;
   }
-  if (summary.kv.ok() && memory_bytes > 0) {
-    summary.capacity = capacity_of(*summary.kv, memory_bytes, summary.weight_bytes);
-  }
+  if (memory_bytes > summary.weight_bytes) summary.kv_bytes = memory_bytes - summary.weight_bytes;
+  summary.kv = kv_of_types(file.metadata(), summary.kv_bytes);
   return summary;
 }
 
@@ -172,42 +189,40 @@ std::string table(const std::vector<std::vector<std::string>>& lines) {
   return out;
 }
 
-std::string kv_text(const Summary& summary, uint64_t memory_bytes) {
+std::string kv_text(const Summary& summary) {
   if (!summary.kv.ok()) {
     return fmt::format("\nKV cache: not known ({})\n", summary.kv.error().message);
   }
-  const KvEstimate& kv = *summary.kv;
-  const uint64_t per_token = kv.global_bytes_per_token + kv.windowed_bytes_per_token;
-  std::vector<std::vector<std::string>> lines = {
-      {"one token", human_bytes(per_token)},
-      {fmt::format("full context of {} tokens", kv.context_length),
-       human_bytes(kv.sequence_bytes(kv.context_length))},
-  };
-  if (kv.window > 0) {
-    lines.insert(lines.begin() + 1, {fmt::format("  of it beyond {} tokens", kv.window),
-                                     human_bytes(kv.global_bytes_per_token)});
+  const KvEstimate& any = summary.kv->front().kv;
+  std::vector<std::vector<std::string>> lines = {{"type", "one token"}};
+  if (any.window > 0) lines[0].push_back(fmt::format("beyond {} tokens", any.window));
+  lines[0].push_back(fmt::format("{} tokens", any.context_length));
+  for (const auto& [type, kv, capacity] : *summary.kv) {
+    std::vector<std::string>& cells = lines.emplace_back();
+    cells = {kv_type_name(type),
+             human_bytes(kv.global_bytes_per_token + kv.windowed_bytes_per_token)};
+    if (kv.window > 0) cells.push_back(human_bytes(kv.global_bytes_per_token));
+    cells.push_back(human_bytes(kv.sequence_bytes(kv.context_length)));
   }
-  std::string out = "\nKV cache (f16)\n" + table(lines);
-  if (!summary.capacity) return out;
+  std::string out = "\nKV cache, by type (--kv-dtype)\n" + table(lines);
+  if (summary.memory_bytes == 0) return out;
 
-  const Capacity& capacity = *summary.capacity;
   out += fmt::format("\nin {} of memory ({} of weights, {} for the KV cache)\n",
-                     human_bytes(memory_bytes), human_bytes(summary.weight_bytes),
-                     human_bytes(capacity.kv_bytes));
-  out += table({
-      {"longest sequence",
-       fmt::format(
-           "{} tokens{}", capacity.longest_sequence_tokens,
-           capacity.longest_sequence_tokens == kv.context_length ? " (the model's context)" : "")},
-      {fmt::format("sequences of {} tokens", kv.context_length),
-       fmt::format("{}", capacity.full_sequences)},
-      {fmt::format("sequences of {} tokens", std::min(kShortSequenceTokens, kv.context_length)),
-       fmt::format("{}", capacity.short_sequences)},
-  });
-  return out;
+                     human_bytes(summary.memory_bytes), human_bytes(summary.weight_bytes),
+                     human_bytes(summary.kv_bytes));
+  const bool has_short = any.context_length > kShortSequenceTokens;
+  lines = {{"type", "longest sequence", fmt::format("sequences of {}", any.context_length)}};
+  if (has_short) lines[0].push_back(fmt::format("sequences of {}", kShortSequenceTokens));
+  for (const auto& [type, kv, capacity] : *summary.kv) {
+    std::vector<std::string>& cells = lines.emplace_back();
+    cells = {kv_type_name(type), fmt::format("{} tokens", capacity.longest_sequence_tokens),
+             fmt::format("{}", capacity.full_sequences)};
+    if (has_short) cells.push_back(fmt::format("{}", capacity.short_sequences));
+  }
+  return out + table(lines);
 }
 
-std::string as_text(const gguf::File& file, const Summary& summary, uint64_t memory_bytes) {
+std::string as_text(const gguf::File& file, const Summary& summary) {
   const std::string parts =
       file.part_count() == 1 ? "" : fmt::format(", {} parts", file.part_count());
   std::string out = fmt::format("{}: GGUF version {}, {}{}\n", file.metadata().source(),
@@ -239,7 +254,7 @@ std::string as_text(const gguf::File& file, const Summary& summary, uint64_t mem
                      human_bytes(total.bytes)});
   }
   if (!lines.empty()) out += "\ntypes\n" + table(lines);
-  return out + kv_text(summary, memory_bytes);
+  return out + kv_text(summary);
 }
 
 Json json_of(const gguf::Value& value) {
@@ -260,29 +275,31 @@ Json json_of(const gguf::TensorInfo& tensor) {
           {"part", tensor.part}, {"offset", tensor.offset}};
 }
 
-Json kv_json(const Summary& summary, uint64_t memory_bytes) {
+Json kv_json(const Summary& summary) {
   if (!summary.kv.ok()) return {{"error", summary.kv.error().message}};
-  const KvEstimate& kv = *summary.kv;
-  Json out = {{"type", "F16"},
-              {"context_length", kv.context_length},
-              {"window", kv.window},
-              {"global_bytes_per_token", kv.global_bytes_per_token},
-              {"windowed_bytes_per_token", kv.windowed_bytes_per_token},
-              {"full_context_bytes", kv.sequence_bytes(kv.context_length)}};
-  if (summary.capacity) {
-    const Capacity& capacity = *summary.capacity;
-    const uint64_t short_tokens = std::min(kShortSequenceTokens, kv.context_length);
-    out["fits"] = {{"memory_bytes", memory_bytes},
-                   {"kv_bytes", capacity.kv_bytes},
-                   {"longest_sequence_tokens", capacity.longest_sequence_tokens},
-                   {"full_sequences", capacity.full_sequences},
-                   {"short_sequence_tokens", short_tokens},
-                   {"short_sequences", capacity.short_sequences}};
+  const KvEstimate& any = summary.kv->front().kv;
+  Json out = {{"context_length", any.context_length}, {"window", any.window}};
+  if (summary.memory_bytes > 0) {
+    out["memory_bytes"] = summary.memory_bytes;
+    out["kv_bytes"] = summary.kv_bytes;
+    out["short_sequence_tokens"] = std::min(kShortSequenceTokens, any.context_length);
+  }
+  for (const auto& [type, kv, capacity] : *summary.kv) {
+    Json entry = {{"type", kv_type_name(type)},
+                  {"global_bytes_per_token", kv.global_bytes_per_token},
+                  {"windowed_bytes_per_token", kv.windowed_bytes_per_token},
+                  {"full_context_bytes", kv.sequence_bytes(kv.context_length)}};
+    if (summary.memory_bytes > 0) {
+      entry["longest_sequence_tokens"] = capacity.longest_sequence_tokens;
+      entry["full_sequences"] = capacity.full_sequences;
+      entry["short_sequences"] = capacity.short_sequences;
+    }
+    out["types"].push_back(entry);
   }
   return out;
 }
 
-std::string as_json(const gguf::File& file, const Summary& summary, uint64_t memory_bytes) {
+std::string as_json(const gguf::File& file, const Summary& summary) {
   Json metadata = Json::object();
   for (const std::string& key : file.metadata().keys()) {
     metadata[key] = json_of(*file.metadata().find(key));
@@ -305,7 +322,7 @@ std::string as_json(const gguf::File& file, const Summary& summary, uint64_t mem
                     {"metadata", metadata},
                     {"tensors", tensors},
                     {"types", types},
-                    {"kv_cache", kv_json(summary, memory_bytes)}};
+                    {"kv_cache", kv_json(summary)}};
   // Strings of the file need not be UTF-8, which JSON is; what is not becomes U+FFFD.
   return out.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
@@ -314,8 +331,7 @@ std::string as_json(const gguf::File& file, const Summary& summary, uint64_t mem
 
 std::string inspect(const gguf::File& file, const InspectOptions& options) {
   const Summary summary = summarize(file, options.memory_bytes);
-  return options.json ? as_json(file, summary, options.memory_bytes)
-                      : as_text(file, summary, options.memory_bytes);
+  return options.json ? as_json(file, summary) : as_text(file, summary);
 }
 
 }  // namespace octavo::cli

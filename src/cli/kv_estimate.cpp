@@ -10,7 +10,6 @@ namespace octavo::cli {
 namespace {
 
 constexpr uint64_t kBlockTokens = 16;
-constexpr uint64_t kF16Bytes = 2;
 
 // Far above any model. With these no product below leaves 64 bits.
 constexpr uint32_t kMaxLayers = 1024;
@@ -18,8 +17,8 @@ constexpr uint32_t kMaxHeads = 4096;
 constexpr uint32_t kMaxHeadLength = 8192;
 constexpr uint32_t kMaxEmbedding = kMaxHeads * kMaxHeadLength;
 constexpr uint32_t kMaxTokens = 1u << 25;
-static_assert(uint64_t{kMaxLayers} * kMaxHeads * kMaxHeadLength * 2 * kF16Bytes <=
-              ~uint64_t{0} / (2 * uint64_t{kMaxTokens}));
+static_assert(uint64_t{kMaxLayers} * kMaxHeads * kMaxHeadLength * 2 * sizeof(float) <=
+              ~uint64_t{0} / (uint64_t{kMaxTokens} + kBlockTokens));
 
 uint64_t whole_blocks(uint64_t tokens) {
   return (tokens + kBlockTokens - 1) / kBlockTokens * kBlockTokens;
@@ -79,8 +78,8 @@ bool is_windowed(const std::string& architecture, size_t layer) {
   return false;
 }
 
-// Values of K and V together that one KV head keeps for a token.
-Result<uint64_t> head_values(const Keys& keys) {
+// Bytes of K and V together that one KV head keeps for a token.
+Result<uint64_t> head_bytes(const Keys& keys, DType type) {
   uint32_t default_length = 0;
   if (!keys.has("attention.key_length") || !keys.has("attention.value_length")) {
     OCTAVO_ASSIGN(const uint32_t embedding, keys.number("embedding_length", kMaxEmbedding));
@@ -88,15 +87,19 @@ Result<uint64_t> head_values(const Keys& keys) {
                   keys.per_layer("attention.head_count", 1, kMaxHeads));
     default_length = embedding / std::max(heads[0], 1u);
   }
-  uint64_t values = 0;
+  uint64_t bytes = 0;
   for (const std::string_view key : {"attention.key_length", "attention.value_length"}) {
     uint32_t length = std::min(default_length, kMaxHeadLength);
     if (keys.has(key)) {
       OCTAVO_ASSIGN(length, keys.number(key, kMaxHeadLength));
     }
-    values += length;
+    if (length % info(type).block_elements != 0) {
+      return unsupported("{}: {} needs heads of a multiple of {} dimensions, not of {}",
+                         keys.name(key), info(type).name, info(type).block_elements, length);
+    }
+    bytes += row_bytes(type, length);
   }
-  return values;
+  return bytes;
 }
 
 }  // namespace
@@ -117,7 +120,7 @@ uint64_t KvEstimate::longest_sequence(uint64_t bytes) const {
   return fits;
 }
 
-Result<KvEstimate> estimate_kv(const gguf::Metadata& metadata) {
+Result<KvEstimate> estimate_kv(const gguf::Metadata& metadata, DType type) {
   OCTAVO_ASSIGN(const std::string architecture, metadata.string("general.architecture"));
   const Keys keys(metadata, architecture);
   KvEstimate estimate;
@@ -127,13 +130,13 @@ Result<KvEstimate> estimate_kv(const gguf::Metadata& metadata) {
   OCTAVO_ASSIGN(const std::vector<uint32_t> kv_heads,
                 keys.per_layer(grouped ? "attention.head_count_kv" : "attention.head_count", layers,
                                kMaxHeads));
-  OCTAVO_ASSIGN(const uint64_t values, head_values(keys));
+  OCTAVO_ASSIGN(const uint64_t bytes_per_head, head_bytes(keys, type));
   uint32_t window = 0;
   if (keys.has("attention.sliding_window")) {
     OCTAVO_ASSIGN(window, keys.number("attention.sliding_window", kMaxTokens));
   }
   for (size_t layer = 0; layer < layers; ++layer) {
-    const uint64_t bytes = kF16Bytes * kv_heads[layer] * values;
+    const uint64_t bytes = kv_heads[layer] * bytes_per_head;
     const bool has_window = window > 0 && is_windowed(architecture, layer);
     estimate.layer_windows.push_back(has_window ? static_cast<int32_t>(window) : 0);
     if (has_window) {

@@ -1,6 +1,6 @@
 // How much memory a model's KV cache takes, from its metadata alone: no tensor is read.
 //
-// Plain values, free of state. Counts f16 keys and values in blocks of 16 tokens. Layers with a
+// Plain values, free of state. Counts keys and values in blocks of 16 tokens. Layers with a
 // sliding window keep only the window's blocks and the one being filled; which layers those are is
 // known for llama (all), gemma2 (every other) and gemma3 (five of six). For other architectures all
 // layers are taken to keep everything, which can only overestimate.
@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/dtype.h"
 #include "gguf/metadata.h"
 #include "octavo/result.h"
 
@@ -27,7 +28,8 @@ struct KvEstimate {
   uint64_t longest_sequence(uint64_t bytes) const;
 };
 
-// An error names the key that is missing or out of all proportion.
-Result<KvEstimate> estimate_kv(const gguf::Metadata& metadata);
+// With keys and values of that type. An error names the key that is missing or out of all
+// proportion, or says that heads of this model's size cannot be kept as that type.
+Result<KvEstimate> estimate_kv(const gguf::Metadata& metadata, DType type);
 
 }  // namespace octavo::cli

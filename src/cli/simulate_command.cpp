@@ -67,30 +67,25 @@ struct Options {
   std::string svg;
 };
 
-// Bytes of `values` numbers of the type, which come in whole rows.
-int64_t type_bytes(DType type, int64_t values) {
-  return values * info(type).block_bytes / info(type).block_elements;
-}
-
 Result<void> set_model(const Options& options, simulate::Machine& machine) {
   if (options.model.empty()) {
     const int64_t values = int64_t{2} * options.layers * options.kv_heads * options.head_length;
-    machine.group_token_bytes = type_bytes(options.kv_type, values);
+    machine.group_token_bytes =
+        static_cast<int64_t>(row_bytes(options.kv_type, static_cast<size_t>(values)));
     return {};
   }
   OCTAVO_ASSIGN(const gguf::File file, gguf::open_model(options.model));
-  OCTAVO_ASSIGN(const KvEstimate estimate, estimate_kv(file.metadata()));
-  const uint64_t f16_bytes = estimate.global_bytes_per_token + estimate.windowed_bytes_per_token;
-  if (f16_bytes == 0) return invalid_input("{}: keeps no keys and values", options.model);
+  OCTAVO_ASSIGN(const KvEstimate estimate, estimate_kv(file.metadata(), options.kv_type));
+  const uint64_t bytes = estimate.global_bytes_per_token + estimate.windowed_bytes_per_token;
+  if (bytes == 0) return invalid_input("{}: keeps no keys and values", options.model);
   machine.groups.clear();
   size_t group_layers_max = 0;
   for (const KvGroup& group : group_layers(estimate.layer_windows)) {
     machine.groups.push_back({group.window});
     group_layers_max = std::max(group_layers_max, group.layers.size());
   }
-  const uint64_t layer_values = f16_bytes / 2 / estimate.layer_windows.size();
-  machine.group_token_bytes =
-      type_bytes(options.kv_type, static_cast<int64_t>(layer_values * group_layers_max));
+  const uint64_t layer_bytes = bytes / estimate.layer_windows.size();
+  machine.group_token_bytes = static_cast<int64_t>(layer_bytes * group_layers_max);
   return {};
 }
 

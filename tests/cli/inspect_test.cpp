@@ -63,8 +63,10 @@ TEST(Inspect, PrintsMetadataTensorsAndTotals) {
   EXPECT_NE(text.find("  small  Q8_0  256 x 2 x 2  1088 bytes     at "), std::string::npos) << text;
   expect_line(text, "  F32   1 tensors  1.0 M parameters  4.0 MiB");
   expect_line(text, "  Q8_0  1 tensors  1024 parameters   1.1 KiB");
-  expect_line(text, "  one token                    2.0 KiB");
-  expect_line(text, "  full context of 4096 tokens  8.0 MiB");
+  expect_line(text, "  type    one token  4096 tokens");
+  expect_line(text, "  f32     4.0 KiB    16.0 MiB");
+  expect_line(text, "  f16     2.0 KiB    8.0 MiB");
+  expect_line(text, "  q8_0    1.1 KiB    4.2 MiB");
   EXPECT_EQ(text.find("of memory"), std::string::npos);
 }
 
@@ -73,16 +75,15 @@ TEST(Inspect, SaysWhatFitsBesideTheWeights) {
   options.memory_bytes = (4u << 20) + 1088 + (20u << 20);
   const std::string text = inspected(example(), options);
   expect_line(text, "in 24.0 MiB of memory (4.0 MiB of weights, 20.0 MiB for the KV cache)");
-  expect_line(text, "  longest sequence          4096 tokens (the model's context)");
-  expect_line(text, "  sequences of 4096 tokens  2");
-  expect_line(text, "  sequences of 1024 tokens  10");
+  expect_line(text, "  type    longest sequence  sequences of 4096  sequences of 1024");
+  expect_line(text, "  f16     4096 tokens       2                  10");
+  expect_line(text, "  q8_0    4096 tokens       4                  18");
 
   options.memory_bytes = (4u << 20) + 1088 + (1u << 20);
-  expect_line(inspected(example(), options), "  longest sequence          512 tokens");
+  expect_line(inspected(example(), options), "  f16     512 tokens        0                  0");
   options.memory_bytes = 1000;  // not even the weights
   const std::string nothing = inspected(example(), options);
-  expect_line(nothing, "  longest sequence          0 tokens");
-  expect_line(nothing, "  sequences of 1024 tokens  0");
+  expect_line(nothing, "  f16     0 tokens          0                  0");
 }
 
 TEST(Inspect, SaysTheSameInJson) {
@@ -107,11 +108,15 @@ TEST(Inspect, SaysTheSameInJson) {
   EXPECT_EQ(json["types"][0]["type"], "F32");
   EXPECT_EQ(json["types"][0]["bytes"], 4 << 20);
   const auto& kv = json["kv_cache"];
-  EXPECT_EQ(kv["global_bytes_per_token"], 2048);
-  EXPECT_EQ(kv["full_context_bytes"], 8 << 20);
-  EXPECT_EQ(kv["fits"]["full_sequences"], 2);
-  EXPECT_EQ(kv["fits"]["short_sequences"], 10);
-  EXPECT_EQ(kv["fits"]["longest_sequence_tokens"], 4096);
+  EXPECT_EQ(kv["context_length"], 4096);
+  EXPECT_EQ(kv["kv_bytes"], 20 << 20);
+  const auto& f16 = kv["types"][1];
+  EXPECT_EQ(f16["type"], "f16");
+  EXPECT_EQ(f16["global_bytes_per_token"], 2048);
+  EXPECT_EQ(f16["full_context_bytes"], 8 << 20);
+  EXPECT_EQ(f16["full_sequences"], 2);
+  EXPECT_EQ(f16["short_sequences"], 10);
+  EXPECT_EQ(f16["longest_sequence_tokens"], 4096);
 }
 
 TEST(Inspect, SaysWhyTheKvCacheIsNotKnown) {
@@ -132,7 +137,9 @@ TEST(Inspect, TakesRealModels) {
       gguf::File::open((folder / "models/stories260K.f32.gguf").string());
   ASSERT_TRUE(file.ok()) << file.error().message;
   const auto json = nlohmann::json::parse(inspect(*file, {true, 1u << 30}));
-  EXPECT_GT(json["kv_cache"]["fits"]["short_sequences"].get<uint64_t>(), 0u);
+  // Its heads have 8 dimensions, which q8_0 and iq4_nl cannot have.
+  ASSERT_EQ(json["kv_cache"]["types"].size(), 3u);
+  EXPECT_GT(json["kv_cache"]["types"][0]["short_sequences"].get<uint64_t>(), 0u);
   EXPECT_EQ(json["metadata"]["tokenizer.ggml.tokens"]["length"], 512);
 }
 

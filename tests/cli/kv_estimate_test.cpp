@@ -18,10 +18,10 @@ gguf::Writer model(const std::string& architecture, uint32_t layers) {
   return writer;
 }
 
-Result<KvEstimate> estimate(const gguf::Writer& writer) {
+Result<KvEstimate> estimate(const gguf::Writer& writer, DType type = DType::f16) {
   const std::vector<std::byte> bytes = writer.bytes();
   OCTAVO_ASSIGN(const gguf::File file, gguf::File::parse("k.gguf", bytes.data(), bytes.size()));
-  return estimate_kv(file.metadata());
+  return estimate_kv(file.metadata(), type);
 }
 
 TEST(KvEstimate, CountsKeysAndValuesOfEveryLayer) {
@@ -42,6 +42,19 @@ TEST(KvEstimate, CountsKeysAndValuesOfEveryLayer) {
   gguf::Writer uneven = model("qwen2", 3);
   uneven.add_i32s("qwen2.attention.head_count_kv", {1, 2, 4});
   EXPECT_EQ(estimate(uneven)->global_bytes_per_token, 7u * (32 + 32) * 2);
+}
+
+TEST(KvEstimate, CountsInTheTypeOfKeysAndValues) {
+  gguf::Writer writer = model("qwen2", 3);
+  const uint64_t values = 3u * 8 * (32 + 32);
+  EXPECT_EQ(estimate(writer, DType::f32)->global_bytes_per_token, values * 4);
+  EXPECT_EQ(estimate(writer, DType::q8_0)->global_bytes_per_token, values / 32 * 34);
+  EXPECT_EQ(estimate(writer, DType::iq4_nl)->global_bytes_per_token, values / 32 * 18);
+  writer.add_u32("qwen2.attention.value_length", 40);
+  EXPECT_TRUE(estimate(writer, DType::f16).ok());
+  EXPECT_EQ(
+      estimate(writer, DType::q8_0).error().message,
+      "qwen2.attention.value_length: Q8_0 needs heads of a multiple of 32 dimensions, not of 40");
 }
 
 TEST(KvEstimate, KnowsWhichLayersAreWindowed) {
