@@ -54,6 +54,7 @@ struct Options {
   int32_t requests = 0;
   std::string arrivals = "full";
   int64_t memory_bytes = int64_t{12} << 30;
+  int64_t host_memory_bytes = 0;
   std::string model;
   int32_t layers = 40;
   int32_t kv_heads = 40;
@@ -143,6 +144,11 @@ Result<simulate::Setting> make_setting(const Options& options) {
         "--memory: {} bytes hold {} tokens; from a block of {} to {} can be simulated",
         machine.memory_bytes, machine.slots(), options.block_size, kMostSlots);
   }
+  machine.host_memory_bytes = options.host_memory_bytes;
+  if (machine.host_memory_bytes / machine.token_bytes() > kMostSlots) {
+    return invalid_input("--host-memory: {} bytes hold more than {} tokens",
+                         machine.host_memory_bytes, kMostSlots);
+  }
   OCTAVO_ASSIGN(setting.workload, read_workload(options, machine.context_length));
   OCTAVO_TRY(set_arrivals(options, setting.workload));
   if (machine.context_length == 0) {
@@ -212,15 +218,16 @@ int run_simulate(const Options& options) {
   return exit_ok;
 }
 
-void add_memory_option(CLI::App& app, const std::shared_ptr<Options>& options) {
-  const auto read_memory = [options](const std::string& text) {
+void add_bytes(CLI::App& app, const char* flag, int64_t& value, const char* help,
+               const char* default_text) {
+  const auto read = [flag, &value](const std::string& text) {
     const Result<int64_t> bytes = parse_bytes(text);
-    if (!bytes) throw CLI::ValidationError("--memory", bytes.error().message);
-    options->memory_bytes = *bytes;
+    if (!bytes) throw CLI::ValidationError(flag, bytes.error().message);
+    value = *bytes;
   };
-  app.add_option_function<std::string>("--memory", read_memory, "Memory for keys and values.")
+  app.add_option_function<std::string>(flag, read, help)
       ->type_name("BYTES")
-      ->default_str("12GiB");
+      ->default_str(default_text);
 }
 
 // The validator's own description would be printed in place of the type's name.
@@ -292,6 +299,8 @@ void add_machine_options(CLI::App& app, Options& o) {
            "Microseconds for each token computed in a step.");
   add_time("--kv-token-ns", o.machine.step_time.kv_token_ns,
            "Nanoseconds for each cached token that a step reads.");
+  add_time("--host-token-us", o.machine.step_time.host_token_us,
+           "Microseconds for each token moved to the host's memory or from it.");
 }
 
 }  // namespace
@@ -316,7 +325,9 @@ Command add_simulate_command(CLI::App& program) {
          "second.")
       ->type_name("WHEN")
       ->capture_default_str();
-  add_memory_option(*app, options);
+  add_bytes(*app, "--memory", options->memory_bytes, "Memory for keys and values.", "12GiB");
+  add_bytes(*app, "--host-memory", options->host_memory_bytes,
+            "Memory of the host for blocks that leave that one.", "0");
   add_model_options(*app, *options);
   add_machine_options(*app, *options);
   add_number(*app, "--seed", options->seed, "Seed of what is drawn.", 0, int64_t{1} << 53);

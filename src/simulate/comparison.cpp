@@ -27,6 +27,10 @@ constexpr const char* kPaper =
     "paper: arXiv 2309.06180, OPT-13B, 12 GB for K and V, a context of 2048, at a fixed rate of "
     "requests.";
 
+double gib(int64_t bytes) {
+  return static_cast<double>(bytes) / (1 << 30);
+}
+
 std::string describe(const Workload& workload) {
   double prompt = 0;
   double output = 0;
@@ -40,10 +44,13 @@ std::string describe(const Workload& workload) {
 }
 
 std::string describe(const Machine& machine) {
-  return fmt::format("{:g} GiB for K and V hold {} tokens of {:g} KiB; context {}",
-                     static_cast<double>(machine.memory_bytes) / (1 << 30),
-                     grouped(static_cast<double>(machine.slots()), 0),
-                     static_cast<double>(machine.token_bytes()) / 1024,
+  const std::string host = machine.host_memory_bytes == 0
+                               ? ""
+                               : fmt::format(", {:g} GiB of the host's for what leaves them",
+                                             gib(machine.host_memory_bytes));
+  return fmt::format("{:g} GiB for K and V hold {} tokens of {:g} KiB{}; context {}",
+                     gib(machine.memory_bytes), grouped(static_cast<double>(machine.slots()), 0),
+                     static_cast<double>(machine.token_bytes()) / 1024, host,
                      grouped(machine.context_length, 0));
 }
 
@@ -316,38 +323,54 @@ Result<Report> compare_pool_sizes(const Setting& setting) {
                          setting.workload.name);
   }
   Report report = begin_report(setting, "Prompt tokens found in the cache");
-  report.table.columns = {{"memory_gib", "GiB"},
-                          {"tokens", "tokens"},
-                          {"hit_percent", "found %"},
-                          {"batch_requests", "batch"},
-                          {"output_tokens_per_s", "tokens/s"},
-                          {"refused", "refused"}};
+  const int64_t host_bytes = setting.machine.host_memory_bytes;
   const double best = repeated_share(setting.workload) * 100;
-  Chart chart{.kind = Chart::Kind::lines,
-              .title = "Prompt tokens found in the cache",
-              .label_title = "memory for K and V, GiB",
-              .series = {{"found", {}}, {"repeated at all", {}}},
-              .unit = "%"};
   report.notes = {
       fmt::format("found: prompt tokens whose K and V were in the cache when their request was "
                   "admitted. {:.1f} % of them begin a prompt as an earlier one does, which a cache "
                   "that never forgets would find.",
                   best),
       "What was generated is never found: the trace does not name its text."};
+  report.table.columns = {{"memory_gib", "GiB"},
+                          {"tokens", "tokens"},
+                          {"hit_percent", "found %"},
+                          {"batch_requests", "batch"},
+                          {"output_tokens_per_s", "tokens/s"},
+                          {"refused", "refused"}};
+  Chart chart{.kind = Chart::Kind::lines,
+              .title = "Prompt tokens found in the cache",
+              .label_title = "memory for K and V, GiB",
+              .series = {{"found", {}}},
+              .unit = "%"};
+  if (host_bytes > 0) {
+    report.table.columns.insert(
+        report.table.columns.end(),
+        {{"host_hit_percent", "with host %"}, {"host_output_tokens_per_s", "tokens/s"}});
+    chart.series.push_back({fmt::format("with {:g} GiB of the host's", gib(host_bytes)), {}});
+  }
   for (int32_t part = 32; part >= 1; part /= 2) {
     Machine machine = setting.machine;
     machine.memory_bytes /= part;
+    machine.host_memory_bytes = 0;
     const Measurement m = run_paged(machine, setting.workload, paging_of(setting));
-    const double gib = static_cast<double>(machine.memory_bytes) / (1 << 30);
-    report.table.rows.push_back({Number{gib, 1}, Number{static_cast<double>(machine.slots()), 0},
-                                 percent(hit_rate(m)), Number{m.batch_requests, 2},
-                                 Number{m.output_tokens_per_s, 0},
-                                 Number{static_cast<double>(m.refused), 0}});
-    chart.labels.push_back(fmt::format("{:g}", gib));
+    std::vector<Cell>& row = report.table.rows.emplace_back();
+    row = {Number{gib(machine.memory_bytes), 1},
+           Number{static_cast<double>(machine.slots()), 0},
+           percent(hit_rate(m)),
+           Number{m.batch_requests, 2},
+           Number{m.output_tokens_per_s, 0},
+           Number{static_cast<double>(m.refused), 0}};
+    chart.labels.push_back(fmt::format("{:g}", gib(machine.memory_bytes)));
     chart.series[0].values.push_back(hit_rate(m) * 100);
-    chart.series[1].values.push_back(best);
-    count_run(report, m, fmt::format("{:g} GiB", gib));
+    count_run(report, m, fmt::format("{:g} GiB", gib(machine.memory_bytes)));
+    if (host_bytes == 0) continue;
+    machine.host_memory_bytes = host_bytes;
+    const Measurement hosted = run_paged(machine, setting.workload, paging_of(setting));
+    row.insert(row.end(), {percent(hit_rate(hosted)), Number{hosted.output_tokens_per_s, 0}});
+    chart.series[1].values.push_back(hit_rate(hosted) * 100);
+    count_run(report, hosted, fmt::format("{:g} GiB and the host's", gib(machine.memory_bytes)));
   }
+  chart.series.push_back({"repeated at all", std::vector<double>(chart.labels.size(), best)});
   report.charts = {chart};
   return report;
 }

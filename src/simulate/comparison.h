@@ -41,7 +41,8 @@ Report compare_block_sizes(const Setting& setting);
 // 2, 4 and 6 outputs of each request, and as many beams.
 Report compare_sharing(const Setting& setting);
 // How much of the prompts is found in the cache, for memories from a 32nd of the machine's to all
-// of it. invalid_input: the workload does not say which prompts begin alike.
+// of it, without the host's memory and, if there is some, with it. invalid_input: the workload does
+// not say which prompts begin alike.
 Result<Report> compare_pool_sizes(const Setting& setting);
 
 }  // namespace octavo::simulate

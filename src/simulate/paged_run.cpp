@@ -47,13 +47,23 @@ class TokenMaker {
 };
 
 KvConfig kv_config(const Machine& machine, const Paging& paging) {
-  const int64_t blocks = machine.memory_bytes / (machine.group_token_bytes * paging.block_size);
-  constexpr int64_t kMostBlocks = std::numeric_limits<int32_t>::max() / 8;
+  const auto blocks_in = [&](int64_t bytes) {
+    constexpr int64_t kMostBlocks = std::numeric_limits<int32_t>::max() / 16;
+    const int64_t blocks = bytes / (machine.group_token_bytes * paging.block_size);
+    return static_cast<int32_t>(std::min(blocks, kMostBlocks));
+  };
   return {.block_size = paging.block_size,
           .groups = machine.groups,
-          .max_blocks = static_cast<int32_t>(std::min(blocks, kMostBlocks)),
+          .max_blocks = blocks_in(machine.memory_bytes),
           .extent_blocks = kExtentBlocks,
-          .prefix_cache = paging.prefix_cache};
+          .prefix_cache = paging.prefix_cache,
+          .host_blocks = blocks_in(machine.host_memory_bytes)};
+}
+
+// A block has its tokens in the layers of one KV group.
+double move_block_us(const Machine& machine, const Paging& paging) {
+  return machine.step_time.host_token_us * paging.block_size /
+         static_cast<double>(machine.groups.size());
 }
 
 class PagedRun {
@@ -63,9 +73,12 @@ class PagedRun {
         paging_(paging),
         random_(paging.seed),
         arrivals_(workload),
-        scheduler_(kv_config(machine, paging), {.context_length = machine.context_length,
-                                                .max_running_sequences = machine.max_sequences,
-                                                .max_queued_requests = kMostQueued}),
+        scheduler_(kv_config(machine, paging),
+                   {.context_length = machine.context_length,
+                    .max_running_sequences = machine.max_sequences,
+                    .max_queued_requests = kMostQueued,
+                    .costs = {.token = machine.step_time.token_us,
+                              .block = move_block_us(machine, paging)}}),
         total_slots_(int64_t{scheduler_.kv().config().max_blocks} * paging.block_size) {}
 
   Measurement run() {
@@ -124,7 +137,9 @@ class PagedRun {
     for (const SequenceId id : plan.samples) follow(id);
     result_.sequence_steps += std::max(std::ssize(plan.items), std::ssize(plan.samples));
 
-    Step step{.seconds = machine_.step_time.seconds(plan.token_count, kv_tokens),
+    const int64_t moved_blocks = std::ssize(plan.moves.swap_out) + std::ssize(plan.moves.swap_in);
+    const int64_t moved_tokens = moved_blocks * paging_.block_size / std::ssize(machine_.groups);
+    Step step{.seconds = machine_.step_time.seconds(plan.token_count, kv_tokens, moved_tokens),
               .requests = static_cast<double>(scheduler_.running_sequences()) /
                           std::max(paging_.outputs, paging_.beams),
               .new_tokens = static_cast<int32_t>(plan.samples.size())};

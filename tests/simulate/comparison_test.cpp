@@ -87,6 +87,7 @@ TEST(Comparison, OfPoolSizesFindsMoreInMoreMemory) {
   }
   const Result<Report> report = compare_pool_sizes(setting);
   ASSERT_TRUE(report.ok());
+  EXPECT_EQ(report->charts[0].series.size(), 2u);
   const auto rows = to_json(report->table);
   ASSERT_EQ(rows.size(), 6u);
   EXPECT_EQ(rows[0]["memory_gib"], 0.5);
@@ -96,6 +97,25 @@ TEST(Comparison, OfPoolSizesFindsMoreInMoreMemory) {
   EXPECT_NE(report->notes[0].find("89.8 %"), std::string::npos) << report->notes[0];
   EXPECT_LE(rows[5]["hit_percent"], 89.9);
   EXPECT_GT(rows[5]["hit_percent"], 80);
+}
+
+TEST(Comparison, OfPoolSizesShowsWhatTheHostsMemoryAdds) {
+  Setting setting = setting_of(kAlpaca);
+  for (size_t i = 0; i < setting.workload.requests.size(); ++i) {
+    setting.workload.requests[i].prompt_length = 512;
+    setting.workload.requests[i].pieces = {static_cast<int32_t>(i % 10)};
+  }
+  setting.machine.memory_bytes = int64_t{16} << 30;
+  setting.machine.host_memory_bytes = int64_t{16} << 30;
+  const Result<Report> report = compare_pool_sizes(setting);
+  ASSERT_TRUE(report.ok());
+  EXPECT_EQ(report->machine,
+            "16 GiB for K and V hold 20,971 tokens of 800 KiB, 16 GiB of the host's for what "
+            "leaves them; context 2,048");
+  ASSERT_EQ(report->charts[0].series.size(), 3u);
+  EXPECT_EQ(report->charts[0].series[1].name, "with 16 GiB of the host's");
+  const auto rows = to_json(report->table);
+  EXPECT_GT(rows[0]["host_hit_percent"].get<double>(), rows[0]["hit_percent"].get<double>() + 20);
 }
 
 TEST(Comparison, RepeatsItself) {

@@ -136,6 +136,28 @@ TEST(PagedRun, FindsTextThatIsNamedAlike) {
   EXPECT_EQ(run_paged(machine, workload, {.prefix_cache = false}).prefix_hit_tokens, 0);
 }
 
+TEST(PagedRun, FindsInTheHostsMemoryWhatLeftItsOwn) {
+  // Ten texts in turn, of which the memory holds two and the host's memory all.
+  Workload workload = equal_requests(60, 512, 4);
+  for (size_t i = 0; i < workload.requests.size(); ++i) {
+    workload.requests[i].pieces = {static_cast<int32_t>(i % 10)};
+    workload.requests[i].arrival_s = 100 * static_cast<double>(i);
+  }
+  Machine machine = tiny(1100);
+  machine.context_length = 600;
+  machine.batch_tokens = 600;
+  const Measurement alone = run_paged(machine, workload, {});
+  EXPECT_EQ(alone.prefix_hit_tokens, 0);
+  machine.host_memory_bytes = 11000;
+  const Measurement hosted = run_paged(machine, workload, {});
+  EXPECT_GE(hosted.prefix_hit_tokens, 50 * 496);
+  EXPECT_LE(hosted.prefix_hit_tokens, 50 * 511);
+  // Moving takes time: 32 blocks out for each text and 32 in for those that are found.
+  machine.step_time.host_token_us = 1e6;
+  const Measurement slow = run_paged(machine, workload, {});
+  EXPECT_GT(slow.simulated_s, hosted.simulated_s + 100);
+}
+
 TEST(PagedRun, CountsWhatOutputsShare) {
   // 64 prompt tokens in 4 blocks, one token more in a block of each output's own.
   Machine machine = tiny(4096);
