@@ -29,14 +29,14 @@ struct SequenceBlocks {
   EntryId tip = kNoEntry;
   int32_t indexed = 0;
 
-  Retention retention;  // asked for the sequence's blocks once they are cached
-
   // What most next tokens need, so that they need not look at the tables. No other sequence owns,
   // and the prefix index does not know, the blocks of the positions from the one computed next to
   // before `writable_end`. Below `next_drop`, no position drops a block out of a window.
   int32_t writable_end = 0;
   int32_t next_drop = 0;
   uint64_t written_by = 0;  // the newest step that writes one of the blocks
+
+  Retention retention;  // asked for the sequence's blocks once they are cached
 };
 
 }  // namespace octavo

@@ -10,10 +10,10 @@ namespace octavo {
 
 namespace {
 
-// What this many sequences hold is kept free for all to grow into (growth_blocks). Chosen by
-// `octavo simulate`: with less, ShareGPT-like requests lose more to preemption than they gain by
-// room; with more, short requests like Alpaca's lose room.
-constexpr int64_t kGrowthSequences = 4;
+// What this many requests hold is kept free for all to grow into (growth_blocks). Chosen by
+// `octavo simulate`: half or twice as much makes little difference to lengths like ShareGPT's; with
+// short ones like Alpaca's, half preempts more than it gains, and twice leaves more room unused.
+constexpr int64_t kGrowthRequests = 8;
 
 }  // namespace
 
@@ -113,7 +113,7 @@ Sequence& Scheduler::create(RequestId request) {
   s.id_ = unused_ids_.back();
   unused_ids_.pop_back();
   s.request_ = request;
-  requests_[request].push_back(s.id_);
+  requests_[request].sequences.push_back(s.id_);
   return s;
 }
 
@@ -126,7 +126,7 @@ void Scheduler::destroy_if_unused(Sequence& s) {
 void Scheduler::cancel(RequestId request) {
   const auto found = requests_.find(request);
   if (found == requests_.end()) return;
-  const std::vector<SequenceId> live = found->second;
+  const std::vector<SequenceId> live = found->second.sequences;
   for (const SequenceId id : live) finish(*sequences_[static_cast<size_t>(id)]);
 }
 
@@ -148,14 +148,19 @@ void Scheduler::finish(Sequence& s) {
   s.state_ = Sequence::State::over;
   if (s.gang_ != nullptr) leave_gang(s);
   const auto request = requests_.find(s.request_);
-  std::erase(request->second, s.id_);
-  if (request->second.empty()) requests_.erase(request);
+  std::erase(request->second.sequences, s.id_);
+  if (request->second.sequences.empty()) requests_.erase(request);
   destroy_if_unused(s);
 }
 
 void Scheduler::enqueue(Sequence& s) {
   s.state_ = Sequence::State::waiting;
   waiting_.insert({s.rank(), &s});
+}
+
+void Scheduler::begin_running(Sequence& s) {
+  s.state_ = Sequence::State::running;
+  if (requests_.at(s.request_).running++ == 0) ++running_requests_;
 }
 
 // The sequence gives back what running took; the caller removes it from running_.
@@ -165,6 +170,7 @@ void Scheduler::leave_running(Sequence& s, Afterlife afterlife) {
     kv_.index_tail(s.blocks_, s.tokens_, std::min(s.computed_, known));
   }
   kv_.release(s.blocks_, afterlife);
+  if (--requests_.at(s.request_).running == 0) --running_requests_;
   promised_blocks_ -= std::exchange(s.promised_blocks_, 0);
   if (s.gang_ == nullptr) reserved_sequences_ -= places(s);
   s.computed_ = 0;
@@ -177,7 +183,7 @@ Sequence& Scheduler::fork_off(Sequence& parent, int32_t output_index) {
   s.priority_ = parent.priority_;
   s.prompt_length_ = parent.prompt_length_;
   s.max_new_tokens_ = parent.max_new_tokens_;
-  s.state_ = Sequence::State::running;
+  begin_running(s);
   s.was_admitted_ = true;
   s.tokens_ = parent.tokens_;
   s.extra_key_ = parent.extra_key_;
@@ -377,35 +383,37 @@ int64_t Scheduler::prompt_blocks(const Sequence& s, const PrefixMatch& match) co
   return std::max<int64_t>(0, peak - match.physical_blocks);
 }
 
-// The blocks that running sequences should find free to grow into, once `s` is one of them. One for
-// each would do for many steps. But what they take before one of them ends and gives back what it
-// has, on which it depends whether one must be preempted, grows with what a sequence holds and not
-// with how many there are: so it is no more than some of them hold on average.
-int64_t Scheduler::growth_blocks(const Sequence& s) const {
-  const int64_t others = std::max(reserved_sequences_, 1);
-  const int64_t one_each = (reserved_sequences_ + places(s) - 1) * std::ssize(kv_.config().groups);
-  return std::min(one_each, kGrowthSequences * kv_.counts().in_use / others);
+// The blocks that running sequences should find free to grow into when another is admitted. One for
+// each would do for many steps. But what they take before one of their requests ends and gives back
+// what it has, on which it depends whether one must be preempted, grows with what a request holds
+// and not with how many there are: so it is no more than some of them hold on average.
+int64_t Scheduler::growth_blocks() const {
+  const int64_t one_each = int64_t{reserved_sequences_} * std::ssize(kv_.config().groups);
+  const int64_t of_requests = kGrowthRequests * kv_.counts().in_use;
+  return std::min(one_each, of_requests / std::max(running_requests_, 1));
 }
 
 // Whether the whole prompt fits beside what the running sequences were promised and what they grow
 // into: admitting more would only lead to preemption.
 bool Scheduler::has_room(const Sequence& s, const PrefixMatch& match) const {
   if (reserved_sequences_ == 0) return true;  // all there is, is its own: submit() saw that it fits
+  const int64_t groups = std::ssize(kv_.config().groups);
   int64_t needed = prompt_blocks(s, match) + match.full.idle + match.tail.idle;
+  needed += (places(s) - 1) * groups;  // where the other outputs go on
   if (s.gang_ != nullptr && s.gang_->gathers()) {
     // The members' own blocks after what they have in common.
     const auto own = std::ssize(s.tokens_) / kv_.config().block_size -
                      s.gang_->gathers_at / kv_.config().block_size;
-    needed += own * std::ssize(s.gang_->members) * std::ssize(kv_.config().groups);
+    needed += own * std::ssize(s.gang_->members) * groups;
   }
-  return needed + promised_blocks_ + growth_blocks(s) <= kv_.available();
+  return needed + promised_blocks_ + growth_blocks() <= kv_.available();
 }
 
 void Scheduler::admit(Plan& plan, Sequence& s, const PrefixMatch& match) {
   waiting_.erase(waiting_.begin());
   if (!s.was_admitted_) --queued_requests_;
   s.was_admitted_ = true;
-  s.state_ = Sequence::State::running;
+  begin_running(s);
   const int64_t untaken = prompt_blocks(s, match) - match.full.taken - match.tail.taken;
   s.promised_blocks_ = static_cast<int32_t>(std::max<int64_t>(0, untaken));
   promised_blocks_ += s.promised_blocks_;

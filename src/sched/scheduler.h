@@ -154,11 +154,17 @@ class Scheduler {
     }
   };
 
+  struct LiveRequest {
+    std::vector<SequenceId> sequences;  // that are not over
+    int32_t running = 0;                // of them
+  };
+
   int32_t max_beam_width() const;
   Sequence& create(RequestId request);
   void destroy_if_unused(Sequence& s);
   void finish(Sequence& s);
   void enqueue(Sequence& s);
+  void begin_running(Sequence& s);
   void leave_running(Sequence& s, Afterlife afterlife);
   Sequence& fork_off(Sequence& parent, int32_t output_index);
 
@@ -176,7 +182,7 @@ class Scheduler {
   void admit_waiting(Plan& plan);
   int32_t places(const Sequence& s) const;
   int64_t prompt_blocks(const Sequence& s, const PrefixMatch& match) const;
-  int64_t growth_blocks(const Sequence& s) const;
+  int64_t growth_blocks() const;
   bool has_room(const Sequence& s, const PrefixMatch& match) const;
   void admit(Plan& plan, Sequence& s, const PrefixMatch& match);
 
@@ -203,12 +209,13 @@ class Scheduler {
 
   std::vector<std::unique_ptr<Sequence>> sequences_;  // by SequenceId
   std::vector<SequenceId> unused_ids_;
-  std::unordered_map<RequestId, std::vector<SequenceId>> requests_;  // their live sequences
+  std::unordered_map<RequestId, LiveRequest> requests_;
   std::unordered_map<RequestId, Gang> gangs_;
   std::set<RankedSequence> waiting_;
   std::vector<Sequence*> running_;  // in order of service
   std::vector<Sequence*> joining_;  // admitted or forked by the plan being made
   int32_t reserved_sequences_ = 0;  // running ones and the outputs they will fork
+  int32_t running_requests_ = 0;    // of which a sequence runs
   int64_t promised_blocks_ = 0;     // sum over the running sequences
 
   std::array<Plan, 2> plans_;  // step s is plans_[s % 2]

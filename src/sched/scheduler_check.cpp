@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "sched/scheduler.h"
 
@@ -77,6 +78,7 @@ std::optional<std::string> Scheduler::check_integrity() const {
   int32_t queued = 0;
   size_t in_queue = 0;
   size_t running = 0;
+  std::set<RequestId> running_requests;
   size_t unused = 0;
   for (const auto& sequence : sequences_) {
     const Sequence& s = *sequence;
@@ -89,6 +91,7 @@ std::optional<std::string> Scheduler::check_integrity() const {
     promised += s.promised_blocks_;
     if (s.state_ == State::running) {
       ++running;
+      running_requests.insert(s.request_);
       if (s.gang_ == nullptr) reserved += places(s);
     }
     if (s.state_ == State::waiting) ++in_queue;
@@ -99,8 +102,8 @@ std::optional<std::string> Scheduler::check_integrity() const {
     if (entry.second.running) reserved += entry.second.width;
   }
   if (unused != unused_ids_.size() || running != running_.size() || in_queue != waiting_.size() ||
-      promised != promised_blocks_ || reserved != reserved_sequences_ ||
-      queued != queued_requests_) {
+      std::ssize(running_requests) != running_requests_ || promised != promised_blocks_ ||
+      reserved != reserved_sequences_ || queued != queued_requests_) {
     return "the sequences are miscounted";
   }
   if (!std::ranges::is_sorted(running_, {}, &Sequence::rank)) return "running is out of order";

@@ -100,7 +100,7 @@ void Scheduler::gather(Gang& gang) {
     if (s == &leader) continue;
     kv_.fork(leader.blocks_, s->blocks_);
     s->computed_ = leader.computed_;
-    s->state_ = Sequence::State::running;
+    begin_running(*s);
     joining_.push_back(s);
   }
   gang.gathers_at = 0;

@@ -21,7 +21,8 @@ namespace octavo {
 using RequestId = uint64_t;
 struct Gang;
 
-class Sequence {
+// Aligned, so that what every step needs lies in two lines of the processor's cache.
+class alignas(64) Sequence {
  public:
   SequenceId id() const { return id_; }
   RequestId request() const { return request_; }
@@ -73,7 +74,7 @@ class Sequence {
     return complete ? 0 : goal() - computed_;
   }
 
-  // What every step reads and writes, first and together: that is most of what a step costs.
+  // What every step reads and writes, first and together: most of what a step costs is to load it.
   State state_ = State::waiting;
   int32_t prompt_length_ = 0;
   int32_t max_new_tokens_ = 0;

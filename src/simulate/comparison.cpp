@@ -272,6 +272,7 @@ Report compare_sharing(const Setting& setting) {
                           {"saved_percent", "saved %"},
                           {"paper_saved_percent", "paper %"},
                           {"batch_requests", "batch"},
+                          {"output_tokens_per_s", "tokens/s"},
                           {"preemptions", "preempted"}};
   const bool is_sharegpt = setting.workload.name == kShareGpt.name;
   const bool is_published = is_sharegpt || setting.workload.name == kAlpaca.name;
@@ -291,7 +292,7 @@ Report compare_sharing(const Setting& setting) {
     const Measurement m = run_paged(setting.machine, setting.workload, paging);
     if (!is_published) published_percent = paper::kMissing;
     report.table.rows.push_back({name, percent(m.saved_by_sharing), published(published_percent, 1),
-                                 Number{m.batch_requests, 2},
+                                 Number{m.batch_requests, 2}, Number{m.output_tokens_per_s, 0},
                                  Number{static_cast<double>(m.preemptions), 0}});
     chart.labels.push_back(name);
     chart.series[0].values.push_back(m.saved_by_sharing * 100);

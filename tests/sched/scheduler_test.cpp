@@ -306,19 +306,19 @@ TEST_F(SchedulerTest, WithoutThePrefixCacheAPreemptedSequenceStillComesBackFromT
   EXPECT_EQ(scheduler_->cached_blocks(count_from(0, 6), ""), 0);
 }
 
-// What sequences keep free to grow into follows what they hold, not how many they are.
+// What sequences find free to grow into follows what they hold, not how many they are.
 TEST_F(SchedulerTest, ShortSequencesKeepLittleRoomToGrow) {
   SchedulerLimits limits = wide_limits();
   make(kv_config(40), limits);
   for (TokenId i = 0; i < 60; ++i) submit(count_from(100 * i, 3));
   plan();
-  // One block each: 36 of them, and four free for all. A free one for each would let 20 run.
-  EXPECT_EQ(scheduler_->running_sequences(), 36);
+  // One block each: 32 of them, and eight free for all. A free one for each would let 20 run.
+  EXPECT_EQ(scheduler_->running_sequences(), 32);
 
   make(kv_config(44), limits);
   for (TokenId i = 0; i < 60; ++i) submit(count_from(100 * i, 39));
   plan();
-  // Ten blocks each: a free one for each is less than what four of them hold.
+  // Ten blocks each: a free one for each is less than what eight of them hold.
   EXPECT_EQ(scheduler_->running_sequences(), 4);
 }
 
