@@ -310,7 +310,7 @@ class World {
     }
     for (const PlanItem& item : plan.items) {
       for (int32_t i = 0; i < item.sample_count; ++i) {
-        const auto row = static_cast<size_t>(item.first_sample + i);
+        const auto row = static_cast<size_t>(item.first_sample) + static_cast<size_t>(i);
         capture_sample(step, plan.samples[row], item.q_len);
       }
     }
