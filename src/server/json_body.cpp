@@ -43,6 +43,8 @@ Result<Json> parse_json_object(std::string_view body) {
   } catch (const Json::parse_error& error) {
     if (error.byte > body.size()) return invalid_input("the body is JSON that ends too early");
     return invalid_input("the body is not JSON: byte {} is wrong", error.byte);
+  } catch (const Json::out_of_range&) {
+    return invalid_input("the body has a number that is too large");
   }
 }
 

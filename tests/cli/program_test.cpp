@@ -98,6 +98,15 @@ TEST_F(ProgramTest, UsageErrorsAreOneLineWithAHint) {
                "octavo help run");
 }
 
+TEST_F(ProgramTest, ServeNamesTheFlagAtFault) {
+  const std::string serve = "serve " + model_ + " ";
+  expect_error(serve + "--port 65536", 2, "port: 65536 is not between 0 and 65535");
+  expect_error(serve + "--port 0 --tls-cert c.pem", 2, "tls-key: it is missing beside tls-cert");
+  expect_error(serve + "--port 0 --api-keys /dev/null", 2, "api-keys: /dev/null is not a file");
+  expect_error(serve + "--port 0 --host 192.0.2.1", 1,
+               "port: 192.0.2.1:0: Cannot assign requested address");
+}
+
 TEST_F(ProgramTest, BadFilesAndSettingsAreOneLine) {
   for (const char* command : {"run ", "inspect ", "tokenize "}) {
     const Outcome outcome = run(command + folder_.string() + "/absent.gguf");

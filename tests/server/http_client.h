@@ -99,6 +99,8 @@ class HttpClient {
   // Whether the connection is over, with nothing before its end.
   bool ends() { return received_.empty() && !receive(); }
   const std::string& received() const { return received_; }
+  void forget_received() { received_.clear(); }
+  int socket() const { return socket_; }
 
   // The next answer; nothing when the connection ends before it begins. `to_head`: it has no body.
   std::optional<HttpAnswer> read_answer(bool to_head = false) {

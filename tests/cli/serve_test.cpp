@@ -1,0 +1,130 @@
+// octavo serve from outside: its address, signals, a restart after a crash, errors.
+#include <sys/wait.h>
+
+#include <csignal>
+#include <cstdio>
+#include <thread>
+
+#include "server/http_client.h"
+
+namespace octavo::cli {
+namespace {
+
+using server::HttpClient;
+
+constexpr std::string_view kHealth = "GET /health HTTP/1.1\r\nHost: h\r\n\r\n";
+// It stays in progress: the body never comes.
+constexpr std::string_view kUnfinished =
+    "POST /v1/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n"
+    "Expect: 100-continue\r\n\r\n";
+
+// "octavo serve" on a small model, in a process of its own.
+class ServeProcess {
+ public:
+  explicit ServeProcess(std::vector<std::string> flags) {
+    std::vector<std::string> words = {OCTAVO_PROGRAM, "serve",
+                                      OCTAVO_TEST_DATA "/golden/llama.gguf"};
+    words.insert(words.end(), flags.begin(), flags.end());
+    std::vector<char*> arguments;
+    for (std::string& word : words) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+    int ends[2];
+    if (::pipe(ends) != 0) return;
+    process_ = ::fork();
+    if (process_ == 0) {
+      ::dup2(ends[1], STDOUT_FILENO);
+      ::close(ends[0]);
+      ::close(ends[1]);
+      ::execv(arguments[0], arguments.data());
+      ::_exit(127);
+    }
+    ::close(ends[1]);
+    out_ = ::fdopen(ends[0], "r");
+    char line[1024];
+    while (address_.empty() && std::fgets(line, sizeof(line), out_) != nullptr) {
+      const std::string_view text = line;
+      constexpr std::string_view kBegin = "listening on ";
+      if (text.starts_with(kBegin)) address_ = text.substr(kBegin.size());
+    }
+    if (!address_.empty()) address_.pop_back();  // the line's end
+  }
+  ServeProcess(const ServeProcess&) = delete;
+  ServeProcess& operator=(const ServeProcess&) = delete;
+  ~ServeProcess() {
+    if (process_ > 0) {
+      ::kill(process_, SIGKILL);
+      wait();
+    }
+    std::fclose(out_);
+  }
+
+  const std::string& address() const { return address_; }
+  std::string port() const { return address_.substr(address_.rfind(':') + 1); }
+  void signal(int number) const { ::kill(process_, number); }
+  bool runs() { return ::waitpid(process_, &status_, WNOHANG) == 0; }
+  // Its exit code, or -1 for one that a signal ended.
+  int wait() {
+    ::waitpid(std::exchange(process_, -1), &status_, 0);
+    return WIFEXITED(status_) ? WEXITSTATUS(status_) : -1;
+  }
+
+ private:
+  pid_t process_ = -1;
+  FILE* out_ = nullptr;
+  std::string address_;
+  int status_ = 0;
+};
+
+TEST(ServeTest, FinishesWhatRunsWhenToldToStop) {
+  ServeProcess serve({"--port", "0"});
+  ASSERT_TRUE(serve.address().starts_with("http://127.0.0.1:")) << serve.address();
+  HttpClient client(serve.address());
+  EXPECT_EQ(client.ask(kHealth).body, R"({"status":"ok"})");
+  const std::string body =
+      R"({"prompt":[1],"max_tokens":1000,"n":8,"ignore_eos":true,"stream":true})";
+  client.send("POST /v1/completions HTTP/1.1\r\nHost: h\r\nContent-Length: " +
+              std::to_string(body.size()) + "\r\n\r\n" + body);
+  client.read_stream_head();
+  serve.signal(SIGTERM);
+  std::string last;
+  while (const auto chunk = client.read_chunk()) last = *chunk;
+  EXPECT_TRUE(last.ends_with("data: [DONE]\n\n")) << last;
+  EXPECT_TRUE(client.ends());
+  EXPECT_EQ(serve.wait(), 0);
+}
+
+TEST(ServeTest, ASecondSignalEndsItAtOnce) {
+  ServeProcess serve({"--port", "0"});
+  HttpClient client(serve.address());
+  EXPECT_EQ(client.ask(kUnfinished).status, 100);
+  serve.signal(SIGINT);
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  EXPECT_TRUE(serve.runs());
+  EXPECT_EQ(HttpClient(serve.address()).ask(kHealth).status, 200);
+  serve.signal(SIGINT);
+  EXPECT_EQ(serve.wait(), 0);
+  EXPECT_TRUE(client.ends());
+}
+
+TEST(ServeTest, DrainsNoLongerThanItMay) {
+  ServeProcess serve({"--port", "0", "--drain-seconds", "1"});
+  HttpClient client(serve.address());
+  EXPECT_EQ(client.ask(kUnfinished).status, 100);
+  serve.signal(SIGTERM);
+  EXPECT_EQ(serve.wait(), 0);
+  EXPECT_TRUE(client.ends());
+}
+
+TEST(ServeTest, ServesAgainAfterAKill) {
+  ServeProcess first({"--port", "0"});
+  HttpClient client(first.address());
+  EXPECT_EQ(client.ask(kHealth).status, 200);
+  first.signal(SIGKILL);
+  EXPECT_EQ(first.wait(), -1);
+  ServeProcess second({"--port", first.port()});
+  ASSERT_EQ(second.address(), first.address());
+  EXPECT_EQ(HttpClient(second.address()).ask(kHealth).status, 200);
+}
+
+}  // namespace
+}  // namespace octavo::cli
