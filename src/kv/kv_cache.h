@@ -39,7 +39,7 @@ struct KvConfig {
   std::vector<GroupSpec> groups = {GroupSpec{}};
   int32_t max_blocks = 0;
   int32_t extent_blocks = 64;  // granularity in which memory is committed and given back
-  bool prefix_cache = true;    // whether content is found once nobody uses it any more
+  bool prefix_cache = true;    // whether others find what a request computed: with the Scheduler
   ContentHash hash = xxh3_hash;
   int32_t host_blocks = 0;     // slots of the host tier
   bool report_spills = false;  // whether somebody wants what the host tier drops
