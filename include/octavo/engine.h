@@ -129,8 +129,9 @@ struct ModelInfo {
 
 // A snapshot of what the engine is doing.
 struct EngineStats {
-  int64_t waiting = 0;  // requests that have not started
-  int64_t running = 0;  // sequences in the batch
+  int64_t waiting = 0;    // requests that have not started
+  int64_t running = 0;    // sequences in the batch
+  int64_t preempted = 0;  // sequences that lost their blocks and wait to go on
 
   // The pool: uncommitted + free + cached + in use = total.
   int64_t blocks_total = 0;
@@ -177,8 +178,8 @@ class Engine {
   static Result<std::unique_ptr<Engine>> create(const EngineConfig& config);
   virtual ~Engine() = default;  // cancels what runs and joins the loop thread
 
-  // Refuses with invalid_input (a bad parameter, a context that is too long, ids outside the
-  // vocabulary) or resource (the queue is full); otherwise the request runs.
+  // Refuses with invalid_input (a bad parameter, ids outside the vocabulary), unsupported (more
+  // tokens than the context has room for) or resource (the queue is full); otherwise it runs.
   virtual Result<std::unique_ptr<Stream>> submit(Request request) = 0;
 
   // The tokens of a text of any bytes, at most 1 GiB; longer: invalid_input.

@@ -362,6 +362,7 @@ void EngineLoop::publish_stats() {
   const SchedulerCounters counters = scheduler_.counters();
   const std::lock_guard lock(stats_mutex_);
   stats_.running = scheduler_.running_sequences();
+  stats_.preempted = scheduler_.preempted_sequences();
   stats_.blocks_total = pool.total;
   stats_.blocks_in_use = pool.in_use;
   stats_.blocks_shared = pool.shared;

@@ -127,15 +127,15 @@ Result<void> check_request(const Request& request, const ModelInfo& info) {
       return invalid_input("outputs: {} of a scored prompt", request.outputs);
     if (length < 2) return invalid_input("prompt: scoring needs at least two tokens");
     if (length > info.context_length) {
-      return invalid_input("prompt: {} tokens are more than the context of {}", length,
-                           info.context_length);
+      return unsupported("prompt: {} tokens are more than the context of {}", length,
+                         info.context_length);
     }
     return {};
   }
   const int64_t wanted = std::max<int64_t>(request.sampling.max_tokens, 1);
   if (length + wanted > info.context_length) {
-    return invalid_input("prompt: {} tokens and {} to generate are more than the context of {}",
-                         length, wanted, info.context_length);
+    return unsupported("prompt: {} tokens and {} to generate are more than the context of {}",
+                       length, wanted, info.context_length);
   }
   return {};
 }

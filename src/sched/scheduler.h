@@ -136,6 +136,10 @@ class Scheduler {
   int32_t uncommitted_plans() const { return uncommitted_; }
   int32_t running_sequences() const { return static_cast<int32_t>(running_.size()); }
   int32_t queued_requests() const { return queued_requests_; }
+  // That wait to be admitted again.
+  int32_t preempted_sequences() const {
+    return static_cast<int32_t>(waiting_.size()) - queued_requests_;
+  }
   const KvCache& kv() const { return kv_; }  // block size, groups, counts
   SchedulerCounters counters() const;
   // Who holds which block, for people. Between two calls of the others.

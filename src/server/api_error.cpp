@@ -25,6 +25,19 @@ std::pair<const char*, const char*> kind_of(int status) {
   }
 }
 
+Rejection reason_of(int status) {
+  switch (status) {
+    case 401:
+      return Rejection::api_key;
+    case 429:
+      return Rejection::queue_full;
+    case 503:
+      return Rejection::draining;
+    default:
+      return Rejection::bad_input;
+  }
+}
+
 bool is_field_name(std::string_view text) {
   return !text.empty() &&
          text.find_first_not_of("abcdefghijklmnopqrstuvwxyz_0123456789.[]") == text.npos;
@@ -38,6 +51,8 @@ ApiError api_error(const Error& error) {
   }
   ApiError result{.status = error.kind == ErrorKind::not_found ? 404 : 400,
                   .message = error.message};
+  // The one thing that the engine can not do for a good request: more tokens than its context has.
+  if (error.kind == ErrorKind::unsupported) result.reason = Rejection::too_long;
   const std::string field = error.message.substr(0, error.message.find(": "));
   if (is_field_name(field)) result.field = field;
   return result;
@@ -52,9 +67,14 @@ HttpResponse openai_error(const ApiError& error) {
   if (!error.field.empty()) body["error"]["param"] = error.field;
   body["error"]["code"] = code;
   // Messages quote what the client sent, which need not be UTF-8.
-  HttpResponse response{
-      .status = error.status,
-      .body = body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace)};
+  return error_response(
+      error, body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+}
+
+HttpResponse error_response(const ApiError& error, std::string body) {
+  HttpResponse response{.status = error.status,
+                        .body = std::move(body),
+                        .rejection = error.reason.value_or(reason_of(error.status))};
   if (error.retry_after_seconds > 0) {
     response.headers.emplace_back("Retry-After", std::to_string(error.retry_after_seconds));
   }

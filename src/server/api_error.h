@@ -2,6 +2,7 @@
 // thread.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "octavo/result.h"
@@ -11,9 +12,10 @@ namespace octavo::server {
 
 struct ApiError {
   int status = 400;
-  std::string message;          // says what is wrong
-  std::string field = {};       // of the request's body, where one is at fault
-  int retry_after_seconds = 0;  // 0: trying again does not help
+  std::string message;                   // says what is wrong
+  std::string field = {};                // of the request's body, where one is at fault
+  int retry_after_seconds = 0;           // 0: trying again does not help
+  std::optional<Rejection> reason = {};  // where the status does not say enough
 };
 
 // 429 where the engine's queue is full, 404 for what is not there, 400 where the input is bad. The
@@ -22,5 +24,8 @@ ApiError api_error(const Error& error);
 
 // {"error": {"message", "type", "param", "code"}}, with Retry-After where it helps.
 HttpResponse openai_error(const ApiError& error);
+
+// The same with another API's body.
+HttpResponse error_response(const ApiError& error, std::string body);
 
 }  // namespace octavo::server

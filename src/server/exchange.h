@@ -34,11 +34,15 @@ struct HttpRequest {
   std::optional<std::string_view> header(std::string_view name) const;
 };
 
+// Why a request was not served.
+enum class Rejection { queue_full, too_long, bad_input, api_key, key_limits, draining };
+
 struct HttpResponse {
   int status = 200;
   std::string content_type = "application/json";
   std::string body;
   std::vector<std::pair<std::string, std::string>> headers;  // further ones
+  std::optional<Rejection> rejection = {};                   // for the metrics
 };
 
 // What a request used: for the access log and the limits of its API key.

@@ -4,6 +4,7 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <chrono>
 #include <utility>
 
 namespace octavo::server {
@@ -17,10 +18,11 @@ Result<std::unique_ptr<Generation>> Generation::start(const Service& service, Ex
   for (Request& request : requests) {
     const auto prompt_tokens = static_cast<int64_t>(request.prompt.size());
     const bool scores = request.score_prompt;
+    RequestTimes times(*service.metrics, request.outputs, std::chrono::steady_clock::now());
     auto stream = service.engine.submit(std::move(request));
     if (!stream) return stream.error();
     generation->usage_.prompt_tokens += prompt_tokens;
-    generation->add({std::move(stream).value(), scores});
+    generation->add({std::move(stream).value(), scores, std::move(times)});
   }
   return generation;
 }
@@ -35,6 +37,9 @@ Generation::Generation(Exchange& exchange)
 
 Generation::~Generation() {
   exchange_.on_client_gone(nullptr);
+  for (Part& part : parts_) {
+    if (!part.scores) part.times.end();
+  }
   exchange_.report(usage_);
 }
 
@@ -55,6 +60,7 @@ std::optional<GenerationEvent> Generation::take_event() {
     if (!event) continue;
     turn_ = request + 1;
     if (!parts_[request].scores) {
+      parts_[request].times.add(*event, std::chrono::steady_clock::now());
       usage_.generated_tokens += static_cast<int64_t>(event->tokens.size());
     }
     if (event->prompt) usage_.cached_tokens += event->prompt->cached_tokens;

@@ -12,6 +12,7 @@
 
 #include "octavo/engine.h"
 #include "server/exchange.h"
+#include "server/metrics.h"
 #include "server/service.h"
 
 namespace octavo::server {
@@ -46,6 +47,7 @@ class Generation {
   struct Part {
     std::unique_ptr<Stream> stream;
     bool scores = false;  // the prompt's tokens come back, none are generated
+    RequestTimes times;
   };
 
   explicit Generation(Exchange& exchange);

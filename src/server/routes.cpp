@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "server/metrics_route.h"
 #include "server/openai/routes.h"
 
 namespace octavo::server {
@@ -20,6 +21,7 @@ Router make_router(const Service& service) {
   // While the server is going down, /health is well, and the connection answers /ready with 503.
   router.add("GET", "/health", say_ok, Access::always);
   router.add("GET", "/ready", say_ok, Access::everybody);
+  add_metrics_route(router, service);
   add_openai_routes(router, service);
   return router;
 }

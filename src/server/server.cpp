@@ -36,7 +36,7 @@ class ServerImpl final : public Server {
         router_(make_router(service_)) {}
 
   Result<void> open() {
-    OCTAVO_ASSIGN(http_, HttpServer::start(config_, router_));
+    OCTAVO_ASSIGN(http_, HttpServer::start(config_, router_, service_.metrics.get()));
     return {};
   }
 

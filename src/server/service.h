@@ -6,12 +6,14 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <memory>
 #include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
 
 #include "octavo/engine.h"
+#include "server/metrics.h"
 #include "server/server_config.h"
 
 namespace octavo::server {
@@ -21,6 +23,7 @@ struct Service {
   const ServerConfig& config;
   // For work that would hold up other connections: long texts to tokenize, big JSON to parse.
   boost::asio::thread_pool& workers;
+  const std::unique_ptr<Metrics> metrics = std::make_unique<Metrics>();
 
   std::string model_name() const {
     return config.served_name.empty() ? engine.model().name : config.served_name;

@@ -28,7 +28,10 @@ constexpr int64_t kHighestLimit = 1'000'000'000'000;
 
 ApiError too_many(std::string message, double seconds) {
   const int wait = std::max(1, static_cast<int>(std::ceil(seconds)));
-  return {.status = 429, .message = std::move(message), .retry_after_seconds = wait};
+  return {.status = 429,
+          .message = std::move(message),
+          .retry_after_seconds = wait,
+          .reason = Rejection::key_limits};
 }
 
 // The next word of `line`, which loses it; empty at the end.

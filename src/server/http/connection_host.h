@@ -8,6 +8,7 @@
 #include "server/http/api_keys.h"
 #include "server/http/byte_budget.h"
 #include "server/http/request_ids.h"
+#include "server/metrics.h"
 #include "server/router.h"
 #include "server/server_config.h"
 
@@ -18,6 +19,7 @@ struct ConnectionHost {
   const Router& router;
   ApiKeys* api_keys = nullptr;      // null: everybody may ask
   AccessLog* access_log = nullptr;  // null: none
+  Metrics* metrics = nullptr;       // null: nobody counts refusals
   RequestIds request_ids = {};
   ByteBudget body_bytes{config.max_bodies_bytes};
   std::atomic<bool> draining{false};

@@ -71,6 +71,9 @@ asio::awaitable<void> HttpExchange::send(std::string_view bytes) {
 
 asio::awaitable<void> HttpExchange::respond(HttpResponse response) {
   begin_answer(response.status);
+  if (response.rejection && host_.metrics != nullptr) {
+    host_.metrics->count_rejection(*response.rejection);
+  }
   add_headers(response);
   HeadOptions options{.keep_alive = keep_alive_};
   const bool may_have_body = response.status != 204 && response.status != 304;  // RFC 9110, 8.6

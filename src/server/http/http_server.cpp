@@ -20,9 +20,9 @@ namespace {
 
 class HttpServerImpl final : public HttpServer {
  public:
-  HttpServerImpl(const ServerConfig& config, const Router& router)
+  HttpServerImpl(const ServerConfig& config, const Router& router, Metrics* metrics)
       : config_(config),
-        host_{.config = config, .router = router},
+        host_{.config = config, .router = router, .metrics = metrics},
         work_(context_.get_executor()) {}
 
   ~HttpServerImpl() override {
@@ -149,8 +149,8 @@ class HttpServerImpl final : public HttpServer {
 }  // namespace
 
 Result<std::unique_ptr<HttpServer>> HttpServer::start(const ServerConfig& config,
-                                                      const Router& router) {
-  auto server = std::make_unique<HttpServerImpl>(config, router);
+                                                      const Router& router, Metrics* metrics) {
+  auto server = std::make_unique<HttpServerImpl>(config, router, metrics);
   OCTAVO_TRY(server->open());
   return std::unique_ptr<HttpServer>(std::move(server));
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "octavo/result.h"
+#include "server/metrics.h"
 #include "server/router.h"
 #include "server/server_config.h"
 
@@ -16,9 +17,10 @@ namespace octavo::server {
 
 class HttpServer {
  public:
-  // Listens and serves. Errors name the setting.
-  static Result<std::unique_ptr<HttpServer>> start(const ServerConfig& config,
-                                                   const Router& router);
+  // Listens and serves. Errors name the setting. `metrics`, if any, counts refusals and outlives
+  // it.
+  static Result<std::unique_ptr<HttpServer>> start(const ServerConfig& config, const Router& router,
+                                                   Metrics* metrics = nullptr);
   // Ends every connection and waits for the handlers, whose clients have then gone.
   virtual ~HttpServer() = default;
 

@@ -1,0 +1,81 @@
+// Metrics: what GET /metrics tells Prometheus, under vLLM's names with the prefix "octavo:".
+//
+// What the engine counts is read when it is asked for; the times of requests and the refusals are
+// gathered here, as they happen. Thread safety: any thread.
+#pragma once
+
+#include <prometheus/counter.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "octavo/engine.h"
+#include "server/exchange.h"
+
+namespace octavo::server {
+
+class Metrics {
+ public:
+  Metrics();
+
+  void count_rejection(Rejection reason);
+
+  // Everything in Prometheus' text format.
+  std::string scrape(const EngineStats& stats) const;
+
+ private:
+  friend class RequestTimes;
+  static constexpr size_t kRejections = 6;
+  static constexpr size_t kFinishes = 3;  // stop, length, cancelled
+
+  prometheus::Histogram& histogram(const char* name, const char* help);
+
+  prometheus::Registry registry_;
+  std::array<prometheus::Counter*, kRejections> rejections_ = {};
+  std::array<prometheus::Counter*, kFinishes> finishes_ = {};
+  prometheus::Histogram& time_to_first_token_;
+  prometheus::Histogram& inter_token_latency_;
+  prometheus::Histogram& time_per_output_token_;
+  prometheus::Histogram& whole_time_;
+  prometheus::Histogram& queue_time_;
+  prometheus::Histogram& prefill_time_;
+  prometheus::Histogram& decode_time_;
+};
+
+// The times of one request as its reader sees them: from its events to the metrics. One thread; the
+// metrics outlive it.
+class RequestTimes {
+ public:
+  using TimePoint = std::chrono::steady_clock::time_point;
+
+  RequestTimes(Metrics& metrics, int32_t outputs, TimePoint submitted);
+
+  void add(const Event& event, TimePoint now);
+  // No more events come: what has not finished was given up.
+  void end();
+
+ private:
+  struct Output {
+    int64_t tokens = 0;
+    TimePoint first{};  // of its tokens
+    TimePoint last{};
+    bool finished = false;
+  };
+
+  void add_tokens(Output& output, int64_t tokens, TimePoint now);
+  void finish(Output& output, FinishReason reason, TimePoint now);
+
+  Metrics* metrics_;
+  TimePoint submitted_;
+  TimePoint begun_;  // its prompt's first step
+  bool has_tokens_ = false;
+  std::vector<Output> outputs_;
+  size_t unfinished_;
+};
+
+}  // namespace octavo::server
