@@ -2,8 +2,10 @@
 
 #include <utility>
 
+#include "server/memory_view.h"
 #include "server/metrics_route.h"
 #include "server/openai/routes.h"
+#include "server/page/page.h"
 
 namespace octavo::server {
 namespace {
@@ -23,6 +25,8 @@ Router make_router(const Service& service) {
   router.add("GET", "/ready", say_ok, Access::everybody);
   add_metrics_route(router, service);
   add_openai_routes(router, service);
+  add_memory_routes(router, service);
+  add_page_routes(router);
   return router;
 }
 

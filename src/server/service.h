@@ -29,13 +29,16 @@ struct Service {
     return config.served_name.empty() ? engine.model().name : config.served_name;
   }
 
-  // Runs work() on a worker; the coroutine goes on where it was.
+  // Runs work() on a worker; the coroutine goes on where it was. The work captures by reference
+  // only: the coroutine waits for it, and a closure that owns something and is made in a co_await
+  // expression is destroyed twice by g++ 12.
   template <class Work>
   boost::asio::awaitable<std::invoke_result_t<Work&>> run_on_worker(Work work) const {
+    static_assert(std::is_trivially_destructible_v<Work>);
     using Outcome = std::optional<std::invoke_result_t<Work&>>;  // Asio wants a default value
-    auto task = [](Work w) -> boost::asio::awaitable<Outcome> { co_return w(); };
+    auto task = [](Work& w) -> boost::asio::awaitable<Outcome> { co_return w(); };
     Outcome outcome =
-        co_await boost::asio::co_spawn(workers, task(std::move(work)), boost::asio::use_awaitable);
+        co_await boost::asio::co_spawn(workers, task(work), boost::asio::use_awaitable);
     co_return std::move(*outcome);
   }
 };

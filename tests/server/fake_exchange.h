@@ -22,7 +22,7 @@ class FakeExchange final : public Exchange {
 
   const HttpRequest& request() const override { return request_; }
   const std::string& id() const override { return id_; }
-  asio::any_io_executor executor() const override { return context_.get_executor(); }
+  asio::any_io_executor executor() const override { return context().get_executor(); }
 
   asio::awaitable<void> respond(HttpResponse answer) override {
     EXPECT_EQ(response.status, 0) << "answered twice";
@@ -56,11 +56,11 @@ class FakeExchange final : public Exchange {
 
   // Runs the handler to its end.
   void run(const Handler& handler) {
-    asio::co_spawn(context_, handler(*this), [](const std::exception_ptr& thrown) {
+    asio::co_spawn(context(), handler(*this), [](const std::exception_ptr& thrown) {
       if (thrown) std::rethrow_exception(thrown);
     });
-    context_.run();
-    context_.restart();
+    context().run();
+    context().restart();
   }
 
   HttpRequest request_;
@@ -71,9 +71,14 @@ class FakeExchange final : public Exchange {
   size_t leave_after_bytes = 0;  // the client goes when it has so many of a stream; 0: it stays
 
  private:
+  // One for all: a worker that has handed its work back may still be inside of it when the exchange
+  // is gone.
+  static asio::io_context& context() {
+    static asio::io_context shared;
+    return shared;
+  }
+
   std::string id_ = "test-1";
-  // Its executor is what coroutines run on; run() is not const, executor() is.
-  mutable asio::io_context context_;
   bool gone_ = false;
   std::function<void()> on_gone_;
 };

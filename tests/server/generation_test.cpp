@@ -66,9 +66,9 @@ TEST_F(GenerationTest, AWorkerDoesLongWork) {
   const std::string text(1000, 'x');
   exchange.run([&](Exchange& e) -> asio::awaitable<void> {
     HttpResponse response;
-    response.body = co_await service_.run_on_worker([&worker, copy = text] {
+    response.body = co_await service_.run_on_worker([&worker, &text] {
       worker = std::this_thread::get_id();
-      return copy + "y";
+      return text + "y";
     });
     co_await e.respond(std::move(response));
   });
