@@ -99,9 +99,10 @@ void add_page_routes(Router& router) {
   for (const File& file : files()) {
     std::string tag =
         fmt::format("\"{:016x}\"", XXH3_64bits(file.content.data(), file.content.size()));
-    router.add("GET", file.path, [file, tag = std::move(tag)](Exchange& exchange) {
-      return send_file(exchange, file, tag);
-    });
+    router.add(
+        "GET", file.path,
+        [file, tag = std::move(tag)](Exchange& exchange) { return send_file(exchange, file, tag); },
+        Access::everybody);
   }
 }
 
