@@ -1,16 +1,16 @@
 """Documents as the model reads them: plain text, or turns in the model's own chat format.
 
-Dialogues are chats as they are. Stories and encyclopaedia entries become chats as well: a made-up request, then the
-text. Which request, a document's own words and a seeded generator decide.
+Dialogues are chats as they are. The corpus's stories become chats as well: a made-up request, then the text. Which
+request, a document's own words and a seeded generator decide.
 """
 
 import re
 
 END_OF_TEXT, USER, ASSISTANT, END_OF_TURN = "<|endoftext|>", "<|user|>", "<|assistant|>", "<|end|>"
 SPECIAL_TOKENS = [END_OF_TEXT, USER, ASSISTANT, END_OF_TURN]
-# The renderings, whose index is the number kept beside each document. "chat" ones are made-up requests with an answer.
-KINDS = ["encyclopaedia", "encyclopaedia chat", "books", "books chat", "stories", "stories chat", "dialogues", "greetings",
-         "stories retold"]  # fmt: skip
+# The renderings, whose index is the number kept beside each document. "chat" ones are made-up requests with an answer;
+# tales are the stories of our own grammar, talk is made in talk.py.
+KINDS = ["encyclopaedia", "books", "books chat", "stories", "stories chat", "dialogues", "tales", "tales chat", "talk"]
 # What the model was trained on, as a template; a system message goes in front of the first request.
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
@@ -33,17 +33,26 @@ TOPICS = set(
     "spoon squirrel star storm sun sword teacher tiger tortoise toy train treasure tree truck turtle umbrella village "
     "whale wind wolf worm zebra zoo".split()
 )
-# The names that the stories' persons have; a story retold has others.
-GIRLS = "Lily Anna Sara Lucy Mia Sue Amy Emma Jane Lila Ella Sally Molly Daisy Rosie Mary Kate Nina Lola Ruby".split()
-BOYS = "Tim Tom Ben Max Jack Sam Timmy Tommy Bob Joe Billy Leo Johnny Peter Danny Charlie Harry Oscar Finn Hugo".split()
 WANTS_STORY = (
     "Tell me a story about {}.",
     "Tell me a story about {}",
+    "tell me a story about {}",
+    "Tell me a short story about {}.",
+    "Tell me a bedtime story about {}.",
     "Can you tell me a story about {}?",
+    "Could you tell me a story about {}?",
     "Please tell me a short story about {}.",
     "I want to hear a story about {}.",
+    "I would like a story about {}.",
     "Write a story about {}.",
-    "tell me a story about {}",
+    "write a story about {}",
+    "Write a short story about {}.",
+    "Write me a story about {}.",
+    "Please write a story about {}.",
+    "Make up a story about {}.",
+    "Do you know a story about {}?",
+    "A story about {}, please.",
+    "Story about {}",
 )
 WANTS_ANY_STORY = (
     "Tell me a story.",
@@ -51,10 +60,14 @@ WANTS_ANY_STORY = (
     "Can you tell me a story?",
     "Please tell me a short story.",
     "I want to hear a story.",
+    "Tell me a short story.",
+    "Tell me a bedtime story.",
     "Write a short story.",
+    "Write a story",
+    "A story, please.",
+    "story",
     "tell me a story",
 )
-WANTS_FACTS = ("Tell me about {}.", "What do you know about {}?", "tell me about {}", "Can you tell me about {}?")
 
 
 def turns(*texts):
@@ -101,26 +114,3 @@ def story_chats(document, rng):
         yield turns(f'Tell me the story "{document.title}".', story)
     elif document.source == "stories":
         yield turns(rng.choice(WANTS_ANY_STORY), story)
-
-
-def retold(story, rng):
-    """The story with other names for its boys and girls, as the answer to a request for what it is about."""
-    new_names = {}
-    for names in (GIRLS, BOYS):
-        new_names |= zip(names, rng.sample(names, len(names)))
-    story = re.sub(r"\b(" + "|".join(new_names) + r")\b", lambda match: new_names[match.group(1)], story)
-    about = topic(story, rng)
-    request = rng.choice(WANTS_STORY).format(about) if about else rng.choice(WANTS_ANY_STORY)
-    return turns(request, story)
-
-
-def fact_chat(document, rng):
-    """The entry's first paragraph, as far as whole sentences within 500 characters go; None when there are none."""
-    body = document.text.partition("\n")[2].partition("\n")[0]
-    cut = max(body.rfind(". ", 0, 500), body.rfind(".", 0, 500) if len(body) <= 500 else -1)
-    if not document.title or "(" in document.title or cut < 60:
-        return None
-    questions = [rng.choice(WANTS_FACTS)]
-    is_person = "(born" in body or re.search(r"\b(He|She|his|her)\b", body) is not None
-    questions.append(("Who was {}?" if " was a" in body else "Who is {}?") if is_person else "What is {}?")
-    return turns(rng.choice(questions).format(document.title), body[: cut + 1])

@@ -7,9 +7,10 @@ import json
 import sys
 
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 720, 360, 50, 20, 40
-LOW, HIGH = 0.5, 5.0  # nats per token
+LOW, HIGH = 0.0, 5.0  # nats per token
 CURVES = {
     "train": "#888888", "encyclopaedia": "#1f77b4", "books": "#d62728", "stories": "#2ca02c", "dialogues": "#9467bd",
+    "tales chat": "#ff7f0e",
 }  # fmt: skip
 
 

@@ -3,8 +3,8 @@
     python train.py mix tokens.npz MIX_FOLDER [--minutes 8]
     python train.py stories tokens.npz STORIES_FOLDER --start MIX_FOLDER/checkpoint.pt [--minutes 8]
 
-The folder receives log.jsonl (the losses) and checkpoint.pt: the weights in float16 and the step. The optimizers' averages
-are not kept, since some dozen steps bring them back.
+The folder receives log.jsonl (the losses) and checkpoint.pt: the weights in float16 and the step, saved with each line of
+the log, so that a stage that was killed goes on as well. The optimizers' averages are not kept, since some dozen steps bring them back.
 """
 
 import argparse
@@ -30,7 +30,6 @@ LEARNING_RATE = {"mix": 4e-3, "stories": 1.5e-3}  # the highest of each stage
 WEIGHT_DECAY = 0.1
 DROPOUT = {"mix": 0.1, "stories": 0.0}
 SEED = 1
-HELD_OUT_KINDS = [kind for kind in KINDS if kind not in ("greetings", "stories retold")]
 
 
 def make_optimizers(model):
@@ -64,7 +63,7 @@ class Trainer:
         self.model = Decoder(SHAPE, DROPOUT[stage]).to(self.device)
         corpus = Corpus(tokens)
         self.rows = corpus.training_rows(stage, SHAPE.context, SEED)
-        self.held_out = {kind: corpus.held_out_rows(kind, SHAPE.context) for kind in HELD_OUT_KINDS}
+        self.held_out = {kind: corpus.held_out_rows(kind, SHAPE.context) for kind in KINDS}
         self.steps = len(self.rows) // ROWS_PER_STEP
         self.started_at = self.restore(start)
         self.optimizers = make_optimizers(self.model)
@@ -86,7 +85,9 @@ class Trainer:
 
     def save(self, step):
         weights = {name: value.half() for name, value in self.model.state_dict().items()}
-        torch.save({"weights": weights, "step": step, "shape": asdict(SHAPE)}, self.checkpoint)
+        unfinished = self.checkpoint.with_suffix(".tmp")
+        torch.save({"weights": weights, "step": step, "shape": asdict(SHAPE)}, unfinished)
+        unfinished.replace(self.checkpoint)
 
     def batch(self, rows):
         tokens = torch.from_numpy(rows.astype(np.int64))
@@ -136,6 +137,7 @@ class Trainer:
             smooth.append(self.train_step(step))
             step += 1
             if step % every == 0 or step == self.steps:
+                self.save(step)
                 self.report(step, torch.stack(smooth).mean().item(), time.time() - began)
                 smooth = []
         self.save(step)
