@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "cli/cache_picture.h"
 #include "cli/command.h"
 #include "cli/line_assembler.h"
 #include "cli/line_editor.h"
@@ -18,6 +19,7 @@ constexpr const char* kHelp = R"(/help           this list
 /clear          start a new conversation
 /system TEXT    set the system message; without TEXT, take it away
 /stats          what the engine is doing
+/cache          the KV cache, block by block
 /exit           leave; so does Ctrl-D
 A line that ends in \ goes on in the next one; a line of """ opens and closes a
 block of several lines. Ctrl-C stops the answer, or clears the line.
@@ -85,6 +87,9 @@ class Console {
       say(rest.empty() ? "No system message." : "System message set.");
     } else if (name == "/stats") {
       show_stats();
+    } else if (name == "/cache") {
+      fmt::print(
+          "{}", cache_picture(engine_.cache_snapshot(), engine_.stats(), terminal_columns(stdout)));
     } else if (name == "/exit") {
       is_leaving_ = true;
     } else {

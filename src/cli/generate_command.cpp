@@ -11,6 +11,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "cli/cache_picture.h"
 #include "cli/command.h"
 #include "cli/engine_options.h"
 #include "cli/generate.h"
@@ -88,9 +89,10 @@ int run_generate(const Options& options) {
 
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   const double rate = static_cast<double>(report->tokens) / elapsed.count();
-  const std::string summary = fmt::format(
-      "{} of {} prompts, {} refused, {} tokens in {:.1f} s, {:.1f} tokens/s\n", report->done,
-      prompts->size(), report->failed, report->tokens, elapsed.count(), rate);
+  const std::string summary =
+      fmt::format("{} of {} prompts, {} refused, {} tokens in {:.1f} s, {:.1f} tokens/s; {}\n",
+                  report->done, prompts->size(), report->failed, report->tokens, elapsed.count(),
+                  rate, hit_rate((*engine)->stats()));
   std::fputs(summary.c_str(), stderr);
   if (interrupt.pending()) return exit_interrupted;
   return report->failed > 0 ? exit_failed : exit_ok;

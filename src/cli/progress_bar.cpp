@@ -1,8 +1,6 @@
 #include "cli/progress_bar.h"
 
 #include <fmt/format.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -19,12 +17,6 @@ constexpr auto kInterval = std::chrono::milliseconds(200);
 constexpr size_t kRateSamples = 15;  // the rate is that of the last 3 seconds
 constexpr int64_t kBarColumns = 20;
 constexpr const char* kClearLine = "\r\x1b[K";
-
-int64_t terminal_columns() {
-  winsize size = {};
-  const bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-  return known ? size.ws_col : 80;
-}
 
 }  // namespace
 
@@ -65,7 +57,7 @@ void ProgressBar::run(const std::stop_token& stop) {
     const double rate = span.count() > 0 ? tokens / span.count() : 0.0;
     {
       const std::lock_guard lock(screen_);
-      const std::string line = progress_line(stats, done_, total_, rate, terminal_columns());
+      const std::string line = progress_line(stats, done_, total_, rate, terminal_columns(stderr));
       std::fputs((kClearLine + line).c_str(), stderr);
     }
     std::this_thread::sleep_for(kInterval);

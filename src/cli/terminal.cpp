@@ -1,5 +1,6 @@
 #include "cli/terminal.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +21,12 @@ bool is_control(char32_t character) {
 
 bool is_terminal(FILE* file) {
   return isatty(fileno(file)) == 1;
+}
+
+int terminal_columns(FILE* file) {
+  winsize size = {};
+  const bool known = ioctl(fileno(file), TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  return known ? size.ws_col : 80;
 }
 
 bool may_colour(FILE* file) {

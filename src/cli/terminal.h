@@ -14,6 +14,9 @@ namespace octavo::cli {
 
 bool is_terminal(FILE* file);
 
+// How wide it is; 80 where that is not known.
+int terminal_columns(FILE* file);
+
 // A terminal, and NO_COLOR (no-color.org) is not set.
 bool may_colour(FILE* file);
 
