@@ -64,6 +64,7 @@ void drain(server::Server& server, int64_t seconds, const StopSignals& signals) 
 
 int run_serve(const Options& options) {
   const StopSignals signals;
+  std::signal(SIGPIPE, SIG_IGN);  // a reader of the log that goes must not end the server
   allow_many_connections();
   auto engine = start_engine(options.engine);
   if (!engine) return fail(engine.error());

@@ -3,7 +3,8 @@
 // A handler is a coroutine. It answers once: with respond(), or with begin_stream(), any number of
 // write() and its own end. Everything runs on the exchange's executor, one thing at a time; nothing
 // here may be called from another thread. The connection owns the exchange; it lives until the
-// handler is over. An exception that leaves a handler closes the connection.
+// handler is over. A handler must end soon after its client has gone: the server's end waits for
+// it. An exception that leaves a handler closes the connection.
 //
 // g++ 12 destroys a braced temporary in a co_await expression twice: write
 // `HttpResponse response{...}; co_await exchange.respond(std::move(response));`.

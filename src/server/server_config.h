@@ -57,9 +57,12 @@ void visit_server_config(Config& config, Visitor&& visitor) {
   visitor(ConfigField{"io-threads", "Threads that serve connections.", 1, 64}, config.io_threads);
   visitor(ConfigField{"max-connections", "Most connections at once; more are closed.", 1, 1000000},
           config.max_connections);
-  visitor(ConfigField{"max-header-bytes", "Most bytes of a request's header.", 1024,
-                      int64_t{1} << 20, true},
-          config.max_header_bytes);
+  visitor(
+      ConfigField{
+          "max-header-bytes",
+          "Most bytes of a request's header, and of requests that wait behind one on a connection.",
+          1024, int64_t{1} << 20, true},
+      config.max_header_bytes);
   visitor(ConfigField{"max-body-bytes", "Most bytes of a request's body.", 1024, int64_t{1} << 30,
                       true},
           config.max_body_bytes);

@@ -1,6 +1,9 @@
 // HTTP/1.0 and 1.1 as the server speaks it: framing, order, limits, and what it refuses.
 #include <fmt/format.h>
 
+#include <cstdlib>
+#include <ctime>
+
 #include "server/http_fixture.h"
 
 namespace octavo::server {
@@ -253,6 +256,15 @@ TEST_F(HttpProtocolTest, NamesRequests) {
   const std::string parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
   EXPECT_EQ(with("traceparent: " + parent).header("traceparent"), parent);
   EXPECT_EQ(with("traceparent: 00-zz").header("traceparent"), "");
+}
+
+TEST_F(HttpProtocolTest, SaysWhenItAnswers) {
+  start();
+  tm time{};
+  const std::string date = ask(kGet).header("date");
+  const char* end = strptime(date.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &time);
+  ASSERT_TRUE(end != nullptr && *end == 0) << date;
+  EXPECT_LE(std::abs(timegm(&time) - std::time(nullptr)), 60);
 }
 
 TEST_F(HttpProtocolTest, TellsBrowsersWhoMayAsk) {

@@ -16,9 +16,11 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <exception>
 #include <utility>
 
 #include "base/error.h"
+#include "server/complain.h"
 
 namespace octavo::server {
 namespace {
@@ -121,7 +123,11 @@ asio::awaitable<void> Listener::accept(Listener& self,
       // A token must not wait for the one after it. (A Unix socket does not know this option.)
       error_code ignored;
       socket.set_option(asio::ip::tcp::no_delay(true), ignored);
-      take(std::move(socket));
+      try {
+        take(std::move(socket));
+      } catch (const std::exception& failure) {  // out of memory: this client is lost, no other
+        complain(std::string("a connection is refused: ") + failure.what());
+      }
       continue;
     }
     // Out of file descriptors, most likely: some will be free again.

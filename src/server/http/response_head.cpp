@@ -1,8 +1,9 @@
 #include "server/http/response_head.h"
 
-#include <fmt/format.h>
+#include <fmt/chrono.h>
 
 #include <boost/beast/http/status.hpp>
+#include <ctime>
 #include <iterator>
 
 namespace octavo::server {
@@ -26,6 +27,9 @@ std::string response_head(const HttpResponse& response, const HeadOptions& optio
   std::string head;
   fmt::format_to(std::back_inserter(head), "HTTP/1.1 {} {}\r\n", response.status,
                  std::string_view(reason.data(), reason.size()));
+  // RFC 9110, 6.6.1: a server that has a clock says what it shows.
+  add_field(head, "Date",
+            fmt::format("{:%a, %d %b %Y %H:%M:%S} GMT", fmt::gmtime(std::time(nullptr))));
   if (!response.content_type.empty()) add_field(head, "Content-Type", response.content_type);
   if (options.content_length) {
     add_field(head, "Content-Length", std::to_string(*options.content_length));
