@@ -84,10 +84,11 @@ void visit_config(Config& config, Visitor&& visitor) {
           config.max_queued);
   visitor(ConfigField{"prefix-cache", "Reuse the keys and values of prompts that begin alike."},
           config.prefix_cache);
-  visitor(
-      ConfigField{"kv-idle-seconds",
-                  "Give the memory of cached blocks back after this many idle seconds.", 0, 86400},
-      config.kv_idle_seconds);
+  visitor(ConfigField{"kv-idle-seconds",
+                      "After this many idle seconds give the memory of cached blocks back, host "
+                      "memory too; what --kv-disk has stays there. 0: never.",
+                      0, 86400},
+          config.kv_idle_seconds);
 }
 
 }  // namespace octavo

@@ -343,6 +343,7 @@ bool EngineLoop::give_back_idle_memory() {
     model_.kv_store->release(first,
                              std::min(extent_blocks, model_.kv_store->block_count() - first));
   }
+  model_.host_memory->release();
   return true;
 }
 

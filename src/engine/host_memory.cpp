@@ -32,4 +32,10 @@ HostMemory::~HostMemory() {
   if (memory_ != nullptr) OCTAVO_CHECK(munmap(memory_, bytes_) == 0, "munmap of {} bytes", bytes_);
 }
 
+void HostMemory::release() {
+  if (memory_ == nullptr) return;
+  const int result = madvise(memory_, bytes_, MADV_DONTNEED);
+  OCTAVO_CHECK(result == 0, "madvise: {}", std::strerror(errno));
+}
+
 }  // namespace octavo

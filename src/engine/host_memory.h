@@ -18,6 +18,9 @@ class HostMemory {
   HostMemory& operator=(HostMemory&&) = delete;
   ~HostMemory();
 
+  // Gives all of it back to the system; what the slots held is lost.
+  void release();
+
   std::byte* data() const { return memory_; }  // slot s begins s * block_bytes after it
   std::byte* slot(int64_t slot) const { return memory_ + slot * block_bytes_; }
   int64_t block_bytes() const { return block_bytes_; }

@@ -52,6 +52,15 @@ HostTier::Taken HostTier::take(EntryId entry, int32_t group, uint64_t ended) {
   return taken;
 }
 
+void HostTier::give(HostSlot slot) {
+  const int32_t index = slot + 1;
+  OCTAVO_CHECK(is_used(slot), "host slot {} holds nothing", slot);
+  unlink(index);
+  records_[static_cast<size_t>(index)] = {.next = first_free_};
+  first_free_ = index;
+  --used_;
+}
+
 void HostTier::use(HostSlot slot, uint64_t step) {
   const int32_t index = slot + 1;
   OCTAVO_CHECK(is_used(slot), "host slot {} holds nothing", slot);

@@ -32,6 +32,8 @@ class HostTier {
   // A slot for the content of (entry, group): a free one, else the least recently used. `ended` is
   // the newest step that is over.
   Taken take(EntryId entry, int32_t group, uint64_t ended);
+  // Frees a slot that holds something; the caller forgets what that was.
+  void give(HostSlot slot);
   // Marks a slot as the most recently used, and as used by `step`.
   void use(HostSlot slot, uint64_t step);
 

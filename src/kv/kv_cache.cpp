@@ -292,6 +292,12 @@ std::vector<ExtentId> KvCache::release_idle() {
   for (BlockId block = pool_.next_to_evict(); block != kNoBlock; block = pool_.next_to_evict()) {
     forget(block);
   }
+  // From the last on, so that the lowest slots are the first to be used again.
+  for (HostSlot slot = host_.slots() - 1; slot >= 0; --slot) {
+    if (!host_.is_used(slot)) continue;
+    index_.detach_host(host_.entry(slot), host_.group(slot));
+    host_.give(slot);
+  }
   return pool_.release_empty_extents();
 }
 

@@ -171,8 +171,8 @@ class KvCache {
 
   void drain_moves(BlockMoves& out);
   void drain_new_extents(std::vector<ExtentId>& out) { pool_.drain_new_extents(out); }
-  // Forgets all cached blocks and returns the extents without content, whose memory may be given
-  // back. No step may be in flight.
+  // Forgets all cached blocks and all of the host tier, and returns the extents without content;
+  // their memory and the host tier's may be given back. No step may be in flight.
   std::vector<ExtentId> release_idle();
 
   // What every committed block holds and for whom; `live` are all sequences that hold blocks, in

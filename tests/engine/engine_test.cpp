@@ -378,34 +378,72 @@ TEST(Engine, CacheParametersAreChecked) {
   EXPECT_EQ(message([](Request& r) { r.cache_priority = 3; }), "accepted");
 }
 
-TEST(Engine, IdleMemoryIsGivenBack) {
-  EngineConfig config = tiny_config();
-  config.kv_idle_seconds = 1;
-  config.kv_dtype = "f32";
-  auto engine = make_engine(config);
-  const int64_t before = resident_bytes();
+// What the process holds at rest, while it serves, and at rest again, in bytes.
+struct MemoryUse {
+  int64_t after_start = 0;
+  int64_t under_load = 0;
+  int64_t idle_again = 0;
+  EngineStats loaded;
+  EngineStats idle;
+};
+
+// `requests` of 120 tokens each, all of them different.
+MemoryUse use_memory(Engine& engine, int requests) {
+  MemoryUse use{.after_start = resident_bytes()};
   std::vector<std::unique_ptr<Stream>> streams;
-  for (int i = 0; i < 64; ++i) {
-    streams.push_back(std::move(*engine->submit(greedy(counting(i, 100), 20))));
+  for (int i = 0; i < requests; ++i) {
+    streams.push_back(std::move(*engine.submit(greedy(counting(i, 100), 20))));
   }
   for (const auto& stream : streams) {
     while (stream->next()) {
     }
   }
-  const EngineStats loaded = engine->stats();
-  const int64_t held = loaded.blocks_cached * loaded.block_bytes;
-  ASSERT_GT(held, int64_t{1} << 20);
-  const int64_t under_load = resident_bytes();
-  EXPECT_GT(under_load, before + held / 2);
-  for (int i = 0; i < 100 && engine->stats().blocks_cached > 0; ++i) {
+  use.loaded = engine.stats();
+  use.under_load = resident_bytes();
+  for (int i = 0; i < 200 && engine.stats().blocks_cached > 0; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    engine->cache_snapshot();  // who watches does not keep it awake
+    engine.cache_snapshot();  // who watches does not keep it awake
   }
-  const EngineStats idle = engine->stats();
-  EXPECT_EQ(idle.blocks_cached, 0);
-  EXPECT_EQ(idle.blocks_uncommitted, idle.blocks_total);
-  EXPECT_LT(resident_bytes(), under_load - held / 2);
+  use.idle = engine.stats();
+  use.idle_again = resident_bytes();
+  return use;
+}
+
+TEST(Engine, MemoryFollowsUse) {
+  EngineConfig config = tiny_config();
+  config.kv_idle_seconds = 1;
+  config.kv_dtype = "f32";
+  config.kv_memory_bytes = int64_t{2} << 30;
+  const int64_t before = resident_bytes();
+  auto engine = make_engine(config);
+  const MemoryUse use = use_memory(*engine, 64);
+  EXPECT_LT(use.after_start - before, int64_t{64} << 20) << "the limit is not taken in advance";
+  const int64_t held = use.loaded.blocks_cached * use.loaded.block_bytes;
+  ASSERT_GT(held, int64_t{1} << 20);
+  EXPECT_GT(use.under_load, use.after_start + held / 2);
+  EXPECT_LT(use.under_load, use.after_start + 4 * held + (int64_t{32} << 20));
+  EXPECT_EQ(use.idle.blocks_cached, 0);
+  EXPECT_EQ(use.idle.blocks_uncommitted, use.idle.blocks_total);
+  EXPECT_LT(use.idle_again, use.under_load - held / 2);
   EXPECT_EQ(run_to_end(*engine, greedy({5}, 3))[0].tokens.size(), 3u);
+}
+
+TEST(Engine, TheHostTiersMemoryIsGivenBackToo) {
+  EngineConfig config = tiny_config();
+  config.kv_idle_seconds = 1;
+  config.kv_dtype = "f32";
+  config.kv_memory_bytes = int64_t{1} << 20;
+  config.kv_host_memory_bytes = int64_t{1} << 30;
+  auto engine = make_engine(config);
+  const MemoryUse use = use_memory(*engine, 180);
+  const int64_t held = use.loaded.host_blocks_used * use.loaded.block_bytes;
+  ASSERT_GT(held, int64_t{4} << 20) << "evicted blocks are there";
+  EXPECT_GT(use.under_load, use.after_start + held / 2);
+  EXPECT_EQ(use.idle.host_blocks_used, 0);
+  EXPECT_LT(use.idle_again, use.under_load - held / 2);
+  const Request request = greedy(counting(0, 100), 20);
+  config.kv_host_memory_bytes = 0;
+  EXPECT_EQ(run_to_end(*engine, request), run_to_end(*make_engine(config), request));
 }
 
 }  // namespace

@@ -231,6 +231,22 @@ TEST(HostTier, TheOldestSlotIsDroppedAndReported) {
   kv.expect_sound({});
 }
 
+TEST(HostTier, AnIdleCacheGivesItsSlotsBack) {
+  Cache kv(config({{0}}, 2, 4));
+  for (const TokenId first : {0, 100, 200}) kv.compute_and_leave(count_from(first, 8));
+  EXPECT_EQ(kv.host_slots_used(), 4);
+  std::vector<ExtentId> extents;
+  kv.drain_new_extents(extents);
+  kv.release_idle();
+  EXPECT_EQ(kv.host_slots_used(), 0);
+  EXPECT_EQ(kv.found(count_from(0, 20)), 0);
+  kv.expect_sound({});
+  // All of them can be had again.
+  for (const TokenId first : {0, 100, 200}) kv.compute_and_leave(count_from(first, 8));
+  EXPECT_EQ(kv.host_slots_used(), 4);
+  kv.expect_sound({});
+}
+
 TEST(HostTier, ASlotThatAStepUsesIsNotGivenAway) {
   KvCache kv(config({{0}}, 1, 1));
   const auto step = [&](TokenId first) {
