@@ -122,9 +122,11 @@ TEST(HttpLoadTest, ServesManyStreamsAtOnce) {
   setrlimit(RLIMIT_NOFILE, &files);
 
   EngineConfig engine_config = golden_config("llama");
-  // The cache grows to its limit, which is to be reached soon: from then on memory must be flat.
-  engine_config.kv_memory_bytes = int64_t{256} << 20;
-  if (const char* model = std::getenv("OCTAVO_TEST_SMOLLM2")) engine_config.model_path = model;
+  if (const char* model = std::getenv("OCTAVO_TEST_SMOLLM2")) {
+    engine_config.model_path = model;
+    // The cache grows to its limit, which is to be reached soon: from then on memory must be flat.
+    engine_config.kv_memory_bytes = int64_t{256} << 20;
+  }
   const auto engine = make_engine(engine_config);
   ServerConfig config;
   config.port = 0;
