@@ -70,7 +70,10 @@ std::string MemoryView::text() {
     const bool is_fresh = std::chrono::steady_clock::now() - made_ < kFreshFor;
     if (!text_.empty() && (is_fresh || !making.owns_lock())) return text_;
   }
-  std::string text = dump(memory_json(engine_.cache_snapshot(), engine_.stats()));
+  Json json = memory_json(engine_.cache_snapshot(), engine_.stats());
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  json["uptime_ms"] = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+  std::string text = dump(json);
   const std::lock_guard lock(mutex_);
   text_ = text;
   made_ = std::chrono::steady_clock::now();

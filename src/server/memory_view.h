@@ -2,6 +2,7 @@
 //
 // GET /api/memory. A snapshot costs the engine time in proportion to the blocks, between two steps:
 // however many watch, one is made every 200 ms at the most. Nothing in it tells what a text says.
+// "uptime_ms" is the time of the snapshot on a clock that only goes forward.
 #pragma once
 
 #include <chrono>

@@ -38,7 +38,10 @@ PATIENCE_S = 30
 INJECTION = (
     '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>\n\n'
     "[click](javascript:window.hacked=1) **bold** `a<b` <b>not bold</b>\n\n"
-    "```html\n<script>window.hacked=1</script>\n```\n\n| a | <i>b</i> |\n|---|---|\n| 1 | 2 |\n")
+    "```html\n<script>window.hacked=1</script>\n```\n\n"
+    # Deep enough to end a browser's stack, if each were an element in an element.
+    + ">" * 5000 + "\n\n" + "# a\n" * 5000 + "\n" + "".join(" " * i + "- a\n" for i in range(500))
+    + "\n| a | <i>b</i> |\n|---|---|\n| 1 | 2 |\n")
 
 
 class StandIn(http.server.SimpleHTTPRequestHandler):
@@ -56,8 +59,8 @@ class StandIn(http.server.SimpleHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
         # Cut in odd places, as tokens are.
-        for start in range(0, len(INJECTION), 7):
-            delta = {"content": INJECTION[start:start + 7]}
+        for start in range(0, len(INJECTION), 97):
+            delta = {"content": INJECTION[start:start + 97]}
             chunk = {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
             self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
         self.wfile.write(b"data: [DONE]\n\n")

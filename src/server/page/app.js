@@ -13,6 +13,7 @@ function selectTab(name) {
   for (const tab of TABS) {
     const selected = tab === name;
     byId(tab).hidden = !selected;
+    byId("menu").hidden = name !== "chat";
     byId("tab-" + tab).setAttribute("aria-selected", String(selected));
     byId("tab-" + tab).tabIndex = selected ? 0 : -1;
   }
@@ -98,7 +99,7 @@ async function showModel() {
 }
 
 setTheme(settings.theme);
-buildSettings(byId("settings"));
+buildSettings(byId("settings"), () => toggle(byId("settings-button"), byId("settings"), false));
 buildMemory();
 listen();
 showAll();

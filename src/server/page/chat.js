@@ -60,6 +60,12 @@ export function exportCurrent() {
 // --- messages ---
 
 export function showAll() {
+  showMessages();
+  const messages = byId("messages");
+  messages.scrollTop = messages.scrollHeight;
+}
+
+function showMessages() {
   showList();
   const messages = byId("messages");
   messages.replaceChildren();
@@ -68,7 +74,6 @@ export function showAll() {
                             "Write below. The Memory tab shows what the server holds for you and everybody else."));
   }
   current.messages.forEach((message, index) => messages.append(messageNode(message, index)));
-  messages.scrollTop = messages.scrollHeight;
 }
 
 function messageNode(message, index) {
@@ -107,7 +112,10 @@ function answerNode(message, answer, i) {
     tools.append(element("button", {class: "quiet", "aria-pressed": String(chosen), onclick: () => {
       message.chosen = i;
       saveConversations();
-      showAll();
+      const messages = byId("messages");
+      const place = messages.scrollTop;
+      showMessages();
+      messages.scrollTop = place;
     }}, chosen ? "Goes on from here" : "Go on from this one"));
   }
   node.append(tools);
@@ -156,9 +164,20 @@ export function send(text) {
   answer();
 }
 
+// A question without an answer (the server refused it, or the answer was stopped at once) is left
+// out with it.
 function asSent(messages) {
-  return messages.map((message) => (message.role === "user" ? {role: "user", content: message.content} :
-    {role: "assistant", content: message.answers[message.chosen ?? 0].content}));
+  const sent = [];
+  messages.forEach((message, i) => {
+    if (message.role === "user") {
+      const next = messages[i + 1];
+      if (next && next.answers[next.chosen ?? 0].content === "") return;
+      sent.push({role: "user", content: message.content});
+    } else if (message.answers[message.chosen ?? 0].content !== "") {
+      sent.push({role: "assistant", content: message.answers[message.chosen ?? 0].content});
+    }
+  });
+  return sent;
 }
 
 // Shows answers as they come, at most once a frame.
@@ -184,10 +203,20 @@ class Live {
     this.due = true;
     requestAnimationFrame(() => this.show());
   }
+  // The reader is at the end, and has not scrolled up.
+  follows() {
+    const messages = byId("messages");
+    return messages.scrollHeight - messages.scrollTop - messages.clientHeight < 80;
+  }
+  // Becomes the message as it is shown for good; whatever else is on the page stays as it is.
+  finish(index) {
+    const follows = this.follows();
+    if (this.node.isConnected) this.node.replaceWith(messageNode(this.message, index));
+    if (follows) this.scroll();
+  }
   show() {
     this.due = false;
-    const messages = byId("messages");
-    const follows = messages.scrollHeight - messages.scrollTop - messages.clientHeight < 80;
+    const follows = this.follows();
     this.message.answers.forEach((answer, i) => {
       showMarkdown(this.texts[i], answer.content);
       if (answer.finished) this.cursors[i].remove();
@@ -249,7 +278,7 @@ async function answer() {
   }
   saveConversations();
   byId("status").textContent = message.answers[0].error ?? "The answer: " + message.answers[0].content;
-  if (conversation === current) showAll();
+  if (conversation === current) live.finish(conversation.messages.indexOf(message));
 }
 
 function setBusy(busy) {

@@ -9,7 +9,7 @@ const GAP = 3;
 const MOST_SQUARES = 12000;
 
 let timer = null;
-let last = null;  // the last answer, and when it came
+let last = null;  // the last answer, and the time of the server that it is of
 let squares = []; // what is drawn: {id, state, group, tokens, idle, host, owners}
 let side = 13;  // pixels of a square, the gap included
 let columns = 1;
@@ -104,7 +104,9 @@ function drawInUse(pen, square, x, y, edge, colours) {
 }
 
 function describe(square) {
-  if (!square) return "Point at a block, or move with the arrow keys.";
+  const more = last === null ? 0 : last.data.total - squares.length;
+  const cut = more > 0 ? ` ${count(more)} more blocks are not drawn.` : "";
+  if (!square) return "Point at a block, or move with the arrow keys." + cut;
   if (square.state === "uncommitted") return "Not backed by memory: it is taken when a sequence first needs it.";
   const size = last.data.block_size;
   const group = last.data.groups > 1 ? `, layers of group ${square.group}` : "";
@@ -120,9 +122,16 @@ function describe(square) {
 }
 
 function point(index) {
+  if (index === pointed) return;
   pointed = index;
-  byId("block-detail").textContent = describe(squares[index]);
-  draw();
+  showDetail();
+  requestAnimationFrame(draw);
+}
+
+// Written only when it changes: screen readers say it each time.
+function showDetail() {
+  const text = describe(squares[pointed]);
+  if (byId("block-detail").textContent !== text) byId("block-detail").textContent = text;
 }
 
 function listen(canvas) {
@@ -214,13 +223,14 @@ function updateCharts(now, then) {
 
 async function look() {
   try {
-    const now = {data: await getJson("api/memory"), at: performance.now()};
+    const data = await getJson("api/memory");
     const then = last;
+    const now = {data, at: data.uptime_ms};
     last = now;
     byId("block-size").textContent = now.data.block_size;
     updateCharts(now, then);
     draw();
-    byId("block-detail").textContent = describe(squares[pointed]);
+    showDetail();
   } catch (error) {
     byId("block-detail").textContent = "No figures: " + error.message;
   }

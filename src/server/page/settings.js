@@ -31,14 +31,17 @@ export function systemMessage() {
   return settings.system ? [{role: "system", content: settings.system}] : [];
 }
 
-export function buildSettings(container) {
+// `close` is called when the settings are to go away.
+export function buildSettings(container, close) {
   const system = element("textarea", {placeholder: "What the model should know or how it should answer"});
   system.value = settings.system ?? "";
   system.addEventListener("input", () => keep("system", system.value));
   const key = element("input", {type: "password", autocomplete: "off", placeholder: "If this server asks for one"});
   key.value = settings.apiKey ?? "";
   key.addEventListener("input", () => keep("apiKey", key.value.trim()));
-  container.append(element("h2", {}, "Settings"), element("label", {}, "System message", system));
+  container.append(element("h2", {}, "Settings",
+    element("button", {class: "quiet", "aria-label": "Close the settings", onclick: close}, "✕")),
+    element("label", {}, "System message", system));
   for (const field of FIELDS) container.append(element("label", {}, field.label, numberInput(field)));
   container.append(element("label", {}, "API key", key));
 }

@@ -32,7 +32,10 @@ export function newConversation() {
   return conversation;
 }
 
+const removed = new Set();  // ids
+
 export function remove(conversation) {
+  removed.add(conversation.id);
   conversations.splice(conversations.indexOf(conversation), 1);
   saveConversations();
 }
@@ -46,6 +49,15 @@ export function saveConversations() {
   }
   write(CONVERSATIONS, kept);
 }
+
+// Another window has written: what it has and this one has not comes in, behind what is here.
+addEventListener("storage", (event) => {
+  if (event.key !== CONVERSATIONS) return;
+  for (const conversation of read(CONVERSATIONS, [])) {
+    const known = conversations.some((mine) => mine.id === conversation.id) || removed.has(conversation.id);
+    if (!known) conversations.push(conversation);
+  }
+});
 
 export const settings = read(SETTINGS, {});
 export function saveSettings() {
