@@ -11,7 +11,8 @@ Error wrong_type(std::string_view name, const char* expected, const Json& value)
 
 bool says_nothing(const Json& value) {
   if (value.is_boolean()) return !value.get<bool>();
-  return (value.is_string() || value.is_array() || value.is_object()) && value.empty();
+  if (value.is_string()) return value.get_ref<const std::string&>().empty();
+  return value.is_structured() && value.empty();
 }
 
 }  // namespace

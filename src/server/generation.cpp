@@ -30,7 +30,7 @@ Result<std::unique_ptr<Generation>> Generation::start(const Service& service, Ex
 Generation::Generation(Exchange& exchange)
     : exchange_(exchange), wakeup_(std::make_shared<Wakeup>(exchange.executor())) {
   exchange_.on_client_gone([this] {
-    for (const Part& part : parts_) part.stream->cancel();
+    cancel();
     wakeup_->timer.cancel();
   });
 }
@@ -41,6 +41,10 @@ Generation::~Generation() {
     if (!part.scores) part.times.end();
   }
   exchange_.report(usage_);
+}
+
+void Generation::cancel() {
+  for (const Part& part : parts_) part.stream->cancel();
 }
 
 void Generation::add(Part part) {

@@ -34,6 +34,9 @@ class Generation {
   // Waits for the next event; nothing when every output has finished or the client has gone.
   asio::awaitable<std::optional<GenerationEvent>> next();
 
+  // Stops all requests within a step; their outputs end as cancelled. Any thread.
+  void cancel();
+
   // So far.
   const Usage& usage() const { return usage_; }
 

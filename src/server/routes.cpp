@@ -2,10 +2,13 @@
 
 #include <utility>
 
+#include "server/kobold/routes.h"
+#include "server/llamacpp/routes.h"
 #include "server/memory_view.h"
 #include "server/metrics_route.h"
 #include "server/openai/routes.h"
 #include "server/page/page.h"
+#include "server/tgi/routes.h"
 
 namespace octavo::server {
 namespace {
@@ -25,6 +28,9 @@ Router make_router(const Service& service) {
   router.add("GET", "/ready", say_ok, Access::everybody);
   add_metrics_route(router, service);
   add_openai_routes(router, service);
+  add_llamacpp_routes(router, service);
+  add_tgi_routes(router, service);
+  add_kobold_routes(router, service);
   add_memory_routes(router, service);
   add_page_routes(router);
   return router;
