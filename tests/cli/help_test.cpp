@@ -17,7 +17,8 @@ class HelpTest : public ::testing::Test {
     commands_ = {add_run_command(program_),        add_generate_command(program_),
                  add_perplexity_command(program_), add_inspect_command(program_),
                  add_tokenize_command(program_),   add_simulate_command(program_),
-                 add_serve_command(program_),      add_help_command(program_)};
+                 add_serve_command(program_),      add_bench_command(program_),
+                 add_help_command(program_)};
   }
 
   CLI::App program_;
