@@ -58,6 +58,10 @@ ApiError api_error(const Error& error) {
   return result;
 }
 
+ApiError going_down_error() {
+  return {.status = 503, .message = "the server is going down", .retry_after_seconds = 5};
+}
+
 HttpResponse openai_error(const ApiError& error) {
   const auto [type, code] = kind_of(error.status);
   nlohmann::ordered_json body;

@@ -22,6 +22,9 @@ struct ApiError {
 // engine's messages begin with the field at fault: "top_p: 2 is not in (0, 1]".
 ApiError api_error(const Error& error);
 
+// The answer when the engine goes down under a request.
+ApiError going_down_error();
+
 // {"error": {"message", "type", "param", "code"}}, with Retry-After where it helps.
 HttpResponse openai_error(const ApiError& error);
 

@@ -1,5 +1,7 @@
 #include "server/fields.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 
 namespace octavo::server {
@@ -50,13 +52,19 @@ Result<int64_t> Fields::integer(std::string_view name, int64_t minimum, int64_t 
   return value->get<int64_t>();
 }
 
-Result<void> Fields::refuse(const std::vector<std::string_view>& names) {
-  for (const std::string_view name : names) {
-    const Json* value = find(name);
-    if (value != nullptr && !says_nothing(*value)) {
-      return invalid_input("{}: not supported yet", name);
-    }
+Result<void> Fields::refuse(std::string_view name, const std::vector<Json>& harmless) {
+  const Json* value = find(name);
+  if (value == nullptr) return {};
+  if (harmless.empty()) {
+    if (says_nothing(*value)) return {};
+    return invalid_input("{}: not supported yet", name);
   }
+  if (std::find(harmless.begin(), harmless.end(), *value) != harmless.end()) return {};
+  return invalid_input("{}: only {} is supported yet", name, dump(harmless.front()));
+}
+
+Result<void> Fields::refuse_all(const std::vector<std::string_view>& names) {
+  for (const std::string_view name : names) OCTAVO_TRY(refuse(name));
   return {};
 }
 
@@ -66,6 +74,12 @@ std::vector<std::string> Fields::unknown() const {
     if (!known_.contains(name)) names.push_back(name);
   }
   return names;
+}
+
+Error rename_field(const Error& error, std::string_view from, std::string_view to) {
+  const std::string prefix = std::string(from) + ": ";
+  if (!error.message.starts_with(prefix)) return error;
+  return {error.kind, std::string(to) + ": " + error.message.substr(prefix.size())};
 }
 
 }  // namespace octavo::server

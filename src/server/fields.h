@@ -27,9 +27,11 @@ class Fields {
   Result<int64_t> integer(std::string_view name, int64_t minimum, int64_t maximum,
                           int64_t fallback);
 
-  // Fields that would change the answer and are not there yet: an error for the first that is given
-  // and neither false, nor empty.
-  Result<void> refuse(const std::vector<std::string_view>& names);
+  // A field that would change the answer and is not there yet: an error where it asks for
+  // something, that is, where it is none of the `harmless` values; without such a list, where it is
+  // neither false nor empty.
+  Result<void> refuse(std::string_view name, const std::vector<Json>& harmless = {});
+  Result<void> refuse_all(const std::vector<std::string_view>& names);
 
   // Names that nobody asked for, in order.
   std::vector<std::string> unknown() const;
@@ -38,5 +40,9 @@ class Fields {
   const Json& object_;
   std::set<std::string, std::less<>> known_;
 };
+
+// The same error, about `to` if it was about the field `from`: where the engine's word for a field
+// is not the API's.
+Error rename_field(const Error& error, std::string_view from, std::string_view to);
 
 }  // namespace octavo::server

@@ -73,6 +73,11 @@ std::optional<GenerationEvent> Generation::take_event() {
   return std::nullopt;
 }
 
+void Generation::ping(std::string bytes, std::chrono::steady_clock::duration every) {
+  ping_ = std::move(bytes);
+  ping_every_ = every;
+}
+
 asio::awaitable<std::optional<GenerationEvent>> Generation::next() {
   for (;;) {
     if (exchange_.client_gone()) co_return std::nullopt;
@@ -80,7 +85,11 @@ asio::awaitable<std::optional<GenerationEvent>> Generation::next() {
     const bool is_over = std::all_of(parts_.begin(), parts_.end(),
                                      [](const Part& part) { return part.stream->finished(); });
     if (is_over) co_return std::nullopt;
-    co_await wakeup_->timer.async_wait(asio::as_tuple(asio::use_awaitable));
+    const bool pings = ping_every_ != ping_every_.zero();
+    if (pings) wakeup_->timer.expires_after(ping_every_);
+    const auto [cancelled] =
+        co_await wakeup_->timer.async_wait(asio::as_tuple(asio::use_awaitable));
+    if (pings && !cancelled) co_await exchange_.write(ping_);
   }
 }
 

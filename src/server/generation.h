@@ -6,8 +6,10 @@
 #pragma once
 
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "octavo/engine.h"
@@ -37,6 +39,10 @@ class Generation {
   // Stops all requests within a step; their outputs end as cancelled. Any thread.
   void cancel();
 
+  // From now on next() writes `bytes` to the exchange's stream whenever nothing has come for so
+  // long, so that nobody on the way takes a request that waits its turn for a dead one.
+  void ping(std::string bytes, std::chrono::steady_clock::duration every);
+
   // So far.
   const Usage& usage() const { return usage_; }
 
@@ -62,6 +68,8 @@ class Generation {
   std::shared_ptr<Wakeup> wakeup_;  // shared with the calls on their way
   std::vector<Part> parts_;
   size_t turn_ = 0;  // the part to look at first: none starves
+  std::string ping_;
+  std::chrono::steady_clock::duration ping_every_ = {};  // zero: never
 };
 
 }  // namespace octavo::server

@@ -4,7 +4,6 @@
 
 #include "base/error.h"
 #include "engine/request_json.h"
-#include "server/api_error.h"
 
 namespace octavo::server {
 namespace {
@@ -66,35 +65,6 @@ std::string stop_string_of(const Engine& engine, const std::vector<TokenInfo>& t
     }
   }
   return found;
-}
-
-asio::awaitable<std::optional<std::vector<std::vector<Choice>>>> collect_choices(
-    Generation& generation, size_t requests, size_t outputs) {
-  std::vector<std::vector<Choice>> choices(requests, std::vector<Choice>(outputs));
-  for (;;) {
-    std::optional<GenerationEvent> next = co_await generation.next();
-    if (!next) break;
-    const auto output = static_cast<size_t>(next->event.output);
-    choices[next->request][output].add(std::move(next->event));
-  }
-  for (const std::vector<Choice>& of_request : choices) {
-    for (const Choice& choice : of_request) {
-      const bool is_whole =
-          choice.finish == FinishReason::stop || choice.finish == FinishReason::length;
-      if (!is_whole) co_return std::nullopt;
-    }
-  }
-  co_return choices;
-}
-
-asio::awaitable<void> respond_json(Exchange& exchange, const Json& json) {
-  HttpResponse response;
-  response.body = dump(json);
-  co_await exchange.respond(std::move(response));
-}
-
-ApiError going_down_error() {
-  return {.status = 503, .message = "the server is going down", .retry_after_seconds = 5};
 }
 
 }  // namespace octavo::server

@@ -11,10 +11,7 @@
 
 #include "octavo/engine.h"
 #include "octavo/result.h"
-#include "server/api_error.h"
 #include "server/fields.h"
-#include "server/generation.h"
-#include "server/openai/answer.h"
 
 namespace octavo::server {
 
@@ -43,14 +40,5 @@ void know(Fields& fields, std::initializer_list<std::string_view> names);
 // The stop string that ended an output of these tokens; empty: none of them did.
 std::string stop_string_of(const Engine& engine, const std::vector<TokenInfo>& tokens,
                            const std::vector<std::string>& stops);
-
-// All outputs, by request; nothing when the client has gone or the engine goes down.
-asio::awaitable<std::optional<std::vector<std::vector<Choice>>>> collect_choices(
-    Generation& generation, size_t requests, size_t outputs);
-
-asio::awaitable<void> respond_json(Exchange& exchange, const Json& json);
-
-// The answer when the engine goes down under a request.
-ApiError going_down_error();
 
 }  // namespace octavo::server

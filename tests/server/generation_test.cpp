@@ -60,6 +60,23 @@ TEST_F(GenerationTest, EndsWhenTheClientGoes) {
   while (engine_->stats().running > 0) std::this_thread::yield();
 }
 
+TEST_F(GenerationTest, WritesWhileItWaits) {
+  FakeExchange exchange("POST", "/");
+  exchange.run([&](Exchange& e) -> asio::awaitable<void> {
+    std::vector<Request> requests = {greedy({1, 2, 3}, 200)};
+    auto generation = Generation::start(service_, e, std::move(requests));
+    HttpResponse head;
+    co_await e.begin_stream(std::move(head));
+    (*generation)->ping("!", std::chrono::nanoseconds(1));
+    while (const auto next = co_await (*generation)->next()) {
+      co_await e.write(std::string(next->event.tokens.size(), '.'));
+    }
+  });
+  const std::string& body = exchange.response.body;
+  EXPECT_GT(std::count(body.begin(), body.end(), '!'), 0);
+  EXPECT_EQ(std::count(body.begin(), body.end(), '.'), 200) << "no event is lost by it";
+}
+
 TEST_F(GenerationTest, AWorkerDoesLongWork) {
   FakeExchange exchange("POST", "/");
   std::thread::id worker;

@@ -52,8 +52,13 @@ TEST(Fields, ReadTypesAndNameTheField) {
   EXPECT_FALSE(fields.integer("big", 0, INT64_MAX, 1).ok());
   EXPECT_EQ(fields.flag("text", false).error().message, "text: true or false expected, not string");
   EXPECT_EQ(fields.text("flag", "").error().message, "flag: a string expected, not boolean");
-  EXPECT_TRUE(fields.refuse({"tools", "none", "missing"}).ok()) << "they ask for nothing";
-  EXPECT_EQ(fields.refuse({"functions"}).error().message, "functions: not supported yet");
+  for (const char* name : {"tools", "none", "missing"}) {
+    EXPECT_TRUE(fields.refuse(name).ok()) << name << " asks for nothing";
+  }
+  EXPECT_EQ(fields.refuse("functions").error().message, "functions: not supported yet");
+  EXPECT_TRUE(fields.refuse("number", {4, 5}).ok());
+  EXPECT_EQ(fields.refuse("number", {"auto", 4}).error().message,
+            "number: only \"auto\" is supported yet");
   EXPECT_EQ(fields.unknown(), (std::vector<std::string>{"other"}));
 }
 

@@ -1,55 +1,13 @@
 // OpenAI's API through exchanges without a socket: what each field does, and what errors name.
-#include <boost/asio/thread_pool.hpp>
 #include <set>
 
-#include "engine/engine_run.h"
-#include "server/fake_exchange.h"
-#include "server/json_body.h"
-#include "server/routes.h"
+#include "server/api_test.h"
 
 namespace octavo::server {
 namespace {
 
-class OpenAiTest : public testing::Test {
+class OpenAiTest : public ApiTest {
  protected:
-  std::unique_ptr<FakeExchange> ask(const std::string& path, const Json& body) {
-    auto exchange = std::make_unique<FakeExchange>("POST", path, body.dump());
-    exchange->run([this](Exchange& e) { return router_.handle(e); });
-    return exchange;
-  }
-  Json answer(const std::string& path, const Json& body) {
-    const auto exchange = ask(path, body);
-    EXPECT_EQ(exchange->response.status, 200) << exchange->response.body;
-    return Json::parse(exchange->response.body);
-  }
-  // The chunks of a stream, without the last line.
-  std::vector<Json> chunks(const std::string& path, const Json& body) {
-    const auto exchange = ask(path, body);
-    EXPECT_EQ(exchange->response.content_type, "text/event-stream; charset=utf-8");
-    std::vector<Json> chunks;
-    std::string_view rest = exchange->response.body;
-    while (!rest.empty()) {
-      const size_t end = rest.find("\n\n");
-      const std::string_view event = rest.substr(0, end);
-      EXPECT_TRUE(event.starts_with("data: ")) << event;
-      rest.remove_prefix(end + 2);
-      if (rest.empty()) {
-        EXPECT_EQ(event, "data: [DONE]");
-      } else {
-        chunks.push_back(Json::parse(event.substr(6)));
-      }
-    }
-    return chunks;
-  }
-  // The field that the error names, and its message.
-  std::pair<std::string, std::string> refusal(const std::string& path, const Json& body,
-                                              int status = 400) {
-    const auto exchange = ask(path, body);
-    EXPECT_EQ(exchange->response.status, status) << body << exchange->response.body;
-    const Json error = Json::parse(exchange->response.body)["error"];
-    return {error["param"].is_null() ? "" : error["param"].get<std::string>(), error["message"]};
-  }
-
   static Json chat_body(const Json& more = Json::object()) {
     Json body = {{"messages", {{{"role", "user"}, {"content", "Tell me a story."}}}},
                  {"max_tokens", 12},
@@ -75,13 +33,6 @@ class OpenAiTest : public testing::Test {
 
   static constexpr const char* kChat = "/v1/chat/completions";
   static constexpr const char* kText = "/v1/completions";
-
-  EngineConfig engine_config_{.model_path = "builtin", .threads = 2};
-  std::unique_ptr<Engine> engine_ = make_engine(engine_config_);
-  ServerConfig config_{.served_name = "demo"};
-  asio::thread_pool workers_{1};
-  const Service service_{*engine_, config_, workers_};
-  const Router router_ = make_router(service_);
 };
 
 TEST_F(OpenAiTest, AChatGivesWhatTheEngineGives) {
@@ -206,10 +157,7 @@ TEST_F(OpenAiTest, EchoBeginsWithThePromptAndItsLogprobs) {
   ASSERT_EQ(logprobs["tokens"].size(), prompt_tokens + 3);
   EXPECT_TRUE(logprobs["token_logprobs"][0].is_null()) << "nothing comes before the first";
   EXPECT_LT(logprobs["token_logprobs"][1].get<double>(), 0.0);
-  // The prompt alone, and the same as a stream.
-  const Json alone = answer(kText, text_body({{"echo", true}, {"max_tokens", 0}}));
-  EXPECT_EQ(alone["choices"][0]["text"], "Once upon a time");
-  EXPECT_EQ(alone["usage"]["completion_tokens"], 0);
+  // The same as a stream.
   Json streamed = text_body(options);
   streamed["stream"] = true;
   std::string pieces;
@@ -220,6 +168,35 @@ TEST_F(OpenAiTest, EchoBeginsWithThePromptAndItsLogprobs) {
   }
   EXPECT_EQ(pieces, "Once upon a time" + text);
   EXPECT_EQ(tokens, prompt_tokens + 3);
+}
+
+TEST_F(OpenAiTest, TheEchoAloneGeneratesNothing) {
+  Json body = text_body({{"echo", true}, {"max_tokens", 0}, {"n", 2}, {"logprobs", 0}});
+  const Json alone = answer(kText, body);
+  ASSERT_EQ(alone["choices"].size(), 2u);
+  EXPECT_EQ(alone["choices"][1]["text"], "Once upon a time");
+  EXPECT_EQ(alone["choices"][1]["finish_reason"], "length");
+  EXPECT_EQ(alone["usage"]["completion_tokens"], 0);
+  body.update({{"stream", true}, {"stream_options", {{"include_usage", true}}}});
+  std::vector<std::string> texts(2);
+  std::vector<Json> finishes(2);
+  for (const Json& chunk : chunks(kText, body)) {
+    for (const Json& choice : chunk["choices"]) {
+      texts[choice["index"].get<size_t>()] += choice["text"];
+      finishes[choice["index"].get<size_t>()] = choice["finish_reason"];
+    }
+  }
+  EXPECT_EQ(texts, (std::vector<std::string>{"Once upon a time", "Once upon a time"}));
+  EXPECT_EQ(finishes, (std::vector<Json>{"length", "length"}));
+}
+
+TEST_F(OpenAiTest, ATokenThatIsPartOfACharacterShowsItsBytes) {
+  // A character outside the vocabulary comes as its bytes.
+  const Json options = {
+      {"prompt", "\xE2\x80\xB1"}, {"echo", true}, {"logprobs", 0}, {"max_tokens", 0}};
+  const Json tokens = answer(kText, text_body(options))["choices"][0]["logprobs"]["tokens"];
+  std::set<std::string> names(tokens.begin(), tokens.end());
+  EXPECT_TRUE(names.contains("bytes:\\xb1")) << tokens;
 }
 
 TEST_F(OpenAiTest, ErrorsNameTheField) {
@@ -234,7 +211,7 @@ TEST_F(OpenAiTest, ErrorsNameTheField) {
   EXPECT_EQ(chat_field({{"n", 0}}), "n");
   EXPECT_EQ(chat_field({{"max_tokens", 0}}), "max_tokens");
   EXPECT_EQ(chat_field({{"max_completion_tokens", -1}}), "max_completion_tokens");
-  EXPECT_EQ(chat_field({{"max_tokens", 100000}}), "prompt");
+  EXPECT_EQ(chat_field({{"max_tokens", 100000}}), "messages");
   EXPECT_EQ(chat_field({{"top_logprobs", 2}}), "top_logprobs");
   EXPECT_EQ(chat_field({{"tools", {1}}}), "tools");
   EXPECT_EQ(chat_field({{"tool_choice", "required"}}), "tool_choice");
@@ -247,10 +224,18 @@ TEST_F(OpenAiTest, ErrorsNameTheField) {
   EXPECT_EQ(text_field({{"suffix", "x"}}), "suffix");
   EXPECT_EQ(text_field({{"prompt", nullptr}}), "prompt");
   EXPECT_EQ(text_field({{"prompt", {1, -1}}}), "prompt");
-  EXPECT_EQ(text_field({{"prompt", {1, 1 << 30}}}), "tokens");
+  EXPECT_EQ(text_field({{"prompt", {1, 1 << 30}}}), "prompt");
   EXPECT_EQ(text_field({{"best_of", 1}, {"n", 2}}), "best_of");
   EXPECT_EQ(text_field({{"best_of", 2}, {"stream", true}}), "best_of");
   EXPECT_EQ(text_field({{"max_tokens", 0}}), "max_tokens");
+  EXPECT_EQ(text_field({{"n", 100}, {"prompt", std::vector<std::string>(11, "a")}}), "prompt");
+  EXPECT_EQ(text_field({{"prompt", ""}, {"add_special_tokens", false}}), "prompt");
+  EXPECT_EQ(text_field({{"echo", true}, {"max_tokens", 0}, {"prompt", std::string(100000, 'x')}}),
+            "prompt");
+  EXPECT_EQ(
+      chat_field({{"n", 128}, {"logprobs", true}, {"top_logprobs", 100}, {"max_tokens", 400}}),
+      "logprobs");
+  EXPECT_EQ(chat_field({{"beam_width", 2}, {"n", 3}}), "n");
   const auto [field, message] = refusal(kChat, chat_body({{"model", "gpt-4o"}}), 404);
   EXPECT_EQ(field, "model");
   EXPECT_EQ(message, "model: 'gpt-4o' is not here; this is 'demo'");
@@ -264,11 +249,12 @@ TEST_F(OpenAiTest, UnknownFieldsAreNotedAndDoNothing) {
 }
 
 TEST_F(OpenAiTest, ModelsAreListed) {
-  FakeExchange exchange("GET", "/v1/models");
-  exchange.run([this](Exchange& e) { return router_.handle(e); });
-  const Json list = Json::parse(exchange.response.body);
+  const Json list = get("/v1/models");
   EXPECT_EQ(list["data"][0]["id"], "demo");
   EXPECT_EQ(list["data"][0]["max_model_len"], engine_->model().context_length);
+  EXPECT_EQ(get("/v1/models/demo"), list["data"][0]);
+  EXPECT_EQ(get("/version")["version"].get<std::string>().find_first_not_of("0123456789."),
+            std::string::npos);
 }
 
 }  // namespace

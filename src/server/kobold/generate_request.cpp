@@ -62,8 +62,8 @@ Result<KoboldRequest> read_kobold_request(Fields& fields, const Engine& engine) 
   SamplingParams& sampling = kobold.request.sampling;
   sampling = {.temperature = 0.75F, .top_k = 100, .top_p = 0.92F, .max_tokens = 200};
   OCTAVO_TRY(
-      fields.refuse({"grammar", "grammar_retain_state", "images", "banned_tokens", "logprobs",
-                     "bypass_eos", "render_special", "replace_instruct_placeholders"}));
+      fields.refuse_all({"grammar", "grammar_retain_state", "images", "banned_tokens", "logprobs",
+                         "bypass_eos", "render_special", "replace_instruct_placeholders"}));
   OCTAVO_TRY(refuse_others(fields, kNeutral));
   OCTAVO_TRY(read_renamed(fields, kNames, sampling));
   if (sampling.max_tokens < 1) return invalid_input("max_length: it must be positive");

@@ -10,6 +10,7 @@
 #include "server/kobold/generate_request.h"
 #include "server/kobold/running.h"
 #include "server/neighbour.h"
+#include "server/openai/send.h"
 #include "server/sse.h"
 
 namespace octavo::server {
@@ -65,6 +66,7 @@ asio::awaitable<void> generate(const Service& service, RunningGenerations& runni
   if (is_stream) {
     HttpResponse head = sse_head();
     co_await exchange.begin_stream(std::move(head));
+    (*generation)->ping(kSsePing, kSsePingEvery);
   }
   Choice choice;
   for (;;) {

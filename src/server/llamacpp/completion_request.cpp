@@ -185,8 +185,8 @@ Result<LlamaCppRequest> read_llamacpp_request(Fields& fields, const Engine& engi
   LlamaCppRequest completion;
   Request& request = completion.request;
   request.sampling = llamacpp_defaults();
-  OCTAVO_TRY(fields.refuse({"grammar", "json_schema", "lora", "response_fields", "image_data",
-                            "post_sampling_probs", "return_progress"}));
+  OCTAVO_TRY(fields.refuse_all({"grammar", "json_schema", "lora", "response_fields", "image_data",
+                                "post_sampling_probs", "return_progress"}));
   OCTAVO_TRY(refuse_others(fields, kNeutral));
   OCTAVO_TRY(read_limits(fields, request.sampling));
   OCTAVO_TRY(read_temperature(fields, request.sampling));

@@ -10,6 +10,7 @@
 #include "server/llamacpp/answer.h"
 #include "server/llamacpp/completion_request.h"
 #include "server/neighbour.h"
+#include "server/openai/send.h"
 #include "server/sse.h"
 
 namespace octavo::server {
@@ -64,6 +65,7 @@ asio::awaitable<void> complete(const Service& service, Exchange& exchange) {
   if (completion->stream) {
     HttpResponse head = sse_head();
     co_await exchange.begin_stream(std::move(head));
+    (*generation)->ping(kSsePing, kSsePingEvery);
   }
   const bool is_whole =
       co_await follow(exchange, **generation, completion->stream, outputs, answer);

@@ -1,10 +1,13 @@
 #include "server/openai/answer.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <ctime>
 #include <iterator>
 #include <utility>
 
+#include "base/utf8.h"
 #include "engine/request_json.h"
 
 namespace octavo::server {
@@ -31,12 +34,13 @@ Json usage_json(const Usage& usage) {
   return json;
 }
 
-Answer::Answer(const Engine& engine, std::string model, std::string id, bool with_logprobs)
+Answer::Answer(const Engine& engine, std::string model, std::string id,
+               const AnswerOptions& options)
     : engine_(engine),
       model_(std::move(model)),
       id_(std::move(id)),
       created_(std::time(nullptr)),
-      with_logprobs_(with_logprobs) {}
+      options_(options) {}
 
 Json Answer::envelope(const char* object) const {
   Json json;
@@ -45,6 +49,13 @@ Json Answer::envelope(const char* object) const {
   json["created"] = created_;
   json["model"] = model_;
   json["choices"] = Json::array();
+  return json;
+}
+
+Json Answer::chunk_of(Json choice) const {
+  Json json = envelope(chunk_object());
+  json["choices"].push_back(std::move(choice));
+  if (tells_usage()) json["usage"] = nullptr;  // every chunk has the member, the last one its value
   return json;
 }
 
@@ -71,11 +82,20 @@ Json bytes_json(const std::string& text) {
   return bytes;
 }
 
+// A completion has no list of bytes: a token that is a part of a character is written as OpenAI
+// does, "bytes:\xe2\x80".
+std::string token_name(std::string bytes) {
+  if (replace_invalid_utf8(bytes) == bytes) return bytes;
+  std::string name = "bytes:";
+  for (const char c : bytes) name += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+  return name;
+}
+
 }  // namespace
 
 Json ChatAnswer::logprobs(const std::vector<TokenInfo>& tokens) const {
   const auto entry = [this](int32_t token, float logprob) {
-    const std::string text = token_text(token);
+    const std::string text = token_bytes(token);
     return Json{{"token", text}, {"logprob", logprob}, {"bytes", bytes_json(text)}};
   };
   Json content = Json::array();
@@ -90,25 +110,19 @@ Json ChatAnswer::logprobs(const std::vector<TokenInfo>& tokens) const {
 }
 
 Json ChatAnswer::first_chunk(size_t index) {
-  Json json = envelope(chunk_object());
-  json["choices"].push_back({{"index", index},
-                             {"delta", {{"role", "assistant"}, {"content", ""}}},
-                             {"logprobs", nullptr},
-                             {"finish_reason", nullptr}});
-  if (expects_usage_) json["usage"] = nullptr;
-  return json;
+  return chunk_of({{"index", index},
+                   {"delta", {{"role", "assistant"}, {"content", ""}}},
+                   {"logprobs", nullptr},
+                   {"finish_reason", nullptr}});
 }
 
 Json ChatAnswer::chunk(size_t index, const Event& event) {
-  Json json = envelope(chunk_object());
   Json delta = Json::object();
   if (!event.text.empty()) delta["content"] = event.text;
-  json["choices"].push_back({{"index", index},
-                             {"delta", std::move(delta)},
-                             {"logprobs", with_logprobs_ ? logprobs(event.tokens) : Json()},
-                             {"finish_reason", finish_json(event.finish)}});
-  if (expects_usage_) json["usage"] = nullptr;
-  return json;
+  return chunk_of({{"index", index},
+                   {"delta", std::move(delta)},
+                   {"logprobs", has_logprobs() ? logprobs(event.tokens) : Json()},
+                   {"finish_reason", finish_json(event.finish)}});
 }
 
 Json ChatAnswer::whole(const std::vector<Choice>& choices, const Usage& usage) {
@@ -118,7 +132,7 @@ Json ChatAnswer::whole(const std::vector<Choice>& choices, const Usage& usage) {
     json["choices"].push_back(
         {{"index", i},
          {"message", {{"role", "assistant"}, {"content", choice.text}, {"refusal", nullptr}}},
-         {"logprobs", with_logprobs_ ? logprobs(choice.tokens) : Json()},
+         {"logprobs", has_logprobs() ? logprobs(choice.tokens) : Json()},
          {"finish_reason", finish_json(choice.finish)}});
   }
   json["usage"] = usage_json(usage);
@@ -145,8 +159,8 @@ Json TextAnswer::logprobs(size_t index, const std::vector<TokenInfo>& tokens, co
                {"tokens", Json::array()},
                {"top_logprobs", Json::array()}};
   const auto add = [&](int32_t token, Json logprob, Json top) {
-    const std::string text = token_text(token);
-    json["tokens"].push_back(text);
+    const std::string text = token_bytes(token);
+    json["tokens"].push_back(token_name(text));
     json["token_logprobs"].push_back(std::move(logprob));
     json["top_logprobs"].push_back(std::move(top));
     json["text_offset"].push_back(offset);
@@ -155,7 +169,8 @@ Json TextAnswer::logprobs(size_t index, const std::vector<TokenInfo>& tokens, co
   const auto add_all = [&](const std::vector<TokenInfo>& infos) {
     for (const TokenInfo& info : infos) {
       Json top = Json::object();
-      for (const TokenLogprob& other : info.top) top[token_text(other.token)] = other.logprob;
+      for (const TokenLogprob& other : info.top)
+        top[token_name(token_bytes(other.token))] = other.logprob;
       add(info.token, info.logprob, std::move(top));
     }
   };
@@ -174,15 +189,8 @@ Json TextAnswer::choice_json(size_t index, std::string_view text,
   whole_text += text;
   return {{"index", index},
           {"text", std::move(whole_text)},
-          {"logprobs", with_logprobs_ ? logprobs(index, tokens, echo) : Json()},
+          {"logprobs", has_logprobs() ? logprobs(index, tokens, echo) : Json()},
           {"finish_reason", finish_json(finish)}};
-}
-
-Json TextAnswer::chunk_of(Json choice) const {
-  Json json = envelope(chunk_object());
-  json["choices"].push_back(std::move(choice));
-  if (expects_usage_) json["usage"] = nullptr;
-  return json;
 }
 
 Json TextAnswer::first_chunk(size_t index) {

@@ -27,34 +27,39 @@ struct Choice {
 
 Json usage_json(const Usage& usage);
 
+// What the request asked for.
+struct AnswerOptions {
+  bool logprobs = false;
+  bool usage_at_end = false;  // of a stream
+};
+
 class Answer {
  public:
-  // `with_logprobs`: the request asked for them. The engine must outlive it.
-  Answer(const Engine& engine, std::string model, std::string id, bool with_logprobs);
+  // The engine must outlive it.
+  Answer(const Engine& engine, std::string model, std::string id, const AnswerOptions& options);
   virtual ~Answer() = default;
-  bool has_logprobs() const { return with_logprobs_; }
+  bool has_logprobs() const { return options_.logprobs; }
+  bool tells_usage() const { return options_.usage_at_end; }
 
   // --- a stream ---
   // What comes before anything of output `index`; null: nothing.
   virtual Json first_chunk(size_t index) = 0;
   virtual Json chunk(size_t index, const Event& event) = 0;
   Json usage_chunk(const Usage& usage) const;
-  // To be in every chunk when the stream ends with the usage.
-  void expect_usage() { expects_usage_ = true; }
 
   // --- a whole answer ---
   virtual Json whole(const std::vector<Choice>& choices, const Usage& usage) = 0;
 
  protected:
   Json envelope(const char* object) const;
-  std::string token_text(int32_t token) const { return engine_.token_bytes(token); }
+  Json chunk_of(Json choice) const;
+  std::string token_bytes(int32_t token) const { return engine_.token_bytes(token); }
 
   const Engine& engine_;
   const std::string model_;
   const std::string id_;
   const int64_t created_;
-  const bool with_logprobs_;
-  bool expects_usage_ = false;
+  const AnswerOptions options_;
 
  private:
   virtual const char* chunk_object() const = 0;
@@ -93,7 +98,6 @@ class TextAnswer final : public Answer {
   const char* chunk_object() const override { return "text_completion"; }
   Json choice_json(size_t index, std::string_view text, const std::vector<TokenInfo>& tokens,
                    FinishReason finish, const Echo* echo);
-  Json chunk_of(Json choice) const;
   Json logprobs(size_t index, const std::vector<TokenInfo>& tokens, const Echo* echo);
   const Echo* echo_of(size_t index) const;
 

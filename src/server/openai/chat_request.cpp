@@ -58,6 +58,16 @@ Result<ChatMessage> read_message(const Json& message, const std::string& where,
   return result;
 }
 
+Result<std::string> read_variables(Fields& fields) {
+  Json variables = Json::object();
+  if (const Json* given = fields.find("chat_template_kwargs")) {
+    if (!given->is_object()) return invalid_input("chat_template_kwargs: an object expected");
+    variables = *given;
+  }
+  if (const Json* effort = fields.find("reasoning_effort")) variables["reasoning_effort"] = *effort;
+  return variables.empty() ? std::string() : dump(variables);
+}
+
 // Of the answer; 0: up to the context's end.
 Result<void> read_limit(Fields& fields, SamplingParams& sampling) {
   OCTAVO_ASSIGN(const int64_t older, fields.integer("max_tokens", 1, INT32_MAX, 0));
@@ -93,12 +103,10 @@ Result<Conversation> read_conversation(Fields& fields, std::string_view chat_tem
   }
   OCTAVO_ASSIGN(conversation.options.add_generation_prompt,
                 fields.flag("add_generation_prompt", true));
-  if (const Json* variables = fields.find("chat_template_kwargs")) {
-    if (!variables->is_object()) {
-      return invalid_input("chat_template_kwargs: an object expected");
-    }
-    conversation.options.variables = dump(*variables);
+  for (const char* name : {"continue_final_message", "chat_template", "documents"}) {
+    OCTAVO_TRY(fields.refuse(name));
   }
+  OCTAVO_ASSIGN(conversation.options.variables, read_variables(fields));
   return conversation;
 }
 
@@ -106,10 +114,14 @@ Result<ChatRequest> read_chat_request(Fields& fields, std::string_view model,
                                       std::string_view chat_template) {
   ChatRequest chat;
   OCTAVO_ASSIGN(chat.common, read_common(fields, model));
-  OCTAVO_TRY(fields.refuse({"best_of", "echo", "suffix"}));
+  OCTAVO_TRY(fields.refuse("echo"));
+  OCTAVO_TRY(fields.refuse("suffix"));
+  OCTAVO_TRY(fields.refuse("best_of", {1}));
+  OCTAVO_TRY(fields.refuse("add_special_tokens", {false}));
   OCTAVO_TRY(read_limit(fields, chat.common.request.sampling));
   OCTAVO_TRY(read_logprobs(fields, chat.common.request.sampling));
   OCTAVO_ASSIGN(chat.conversation, read_conversation(fields, chat_template));
+  chat.common.unknown = fields.unknown();
   return chat;
 }
 

@@ -16,9 +16,9 @@ struct Conversation {
   ChatTemplateOptions options;
 };
 
-// "messages" with content as a text or a list of text parts, and "chat_template_kwargs",
-// "add_generation_prompt". `chat_template` is the model's: a template that does not know the
-// developer's role gets the system's.
+// "messages" with content as a text or a list of text parts, "chat_template_kwargs",
+// "reasoning_effort" (a variable of the template, too) and "add_generation_prompt". `chat_template`
+// is the model's: a template that does not know the developer's role gets the system's.
 Result<Conversation> read_conversation(Fields& fields, std::string_view chat_template);
 
 // Everything but the prompt's tokens, which the engine makes of `conversation`.

@@ -7,12 +7,7 @@ namespace octavo::server {
 namespace {
 
 constexpr int64_t kMostOutputs = 128;
-
-Result<void> check_model(Fields& fields, std::string_view model) {
-  OCTAVO_ASSIGN(const std::string wanted, fields.text("model", ""));
-  if (wanted.empty() || wanted == model) return {};
-  return not_found("model: '{}' is not here; this is '{}'", printable(wanted), model);
-}
+constexpr int64_t kMostLogprobs = int64_t{4} << 20;
 
 // The sampling parameters as read_sampling knows them, where the APIs differ in name or range.
 Result<nlohmann::json> sampling_of(Fields& fields) {
@@ -60,30 +55,62 @@ Result<void> read_stream(Fields& fields, CommonRequest& common) {
   return {};
 }
 
+// What OpenAI, vLLM and llama.cpp know and we do not yet. To ignore it would give another answer
+// than the one that was asked for.
 Result<void> refuse_what_is_not_there(Fields& fields) {
-  OCTAVO_TRY(fields.refuse({"tools", "functions", "audio", "prediction", "web_search_options",
-                            "guided_json", "guided_regex", "guided_choice", "guided_grammar",
-                            "structured_outputs", "grammar", "json_schema", "logits_processors"}));
-  for (const char* name : {"tool_choice", "function_call"}) {
-    const Json* value = fields.find(name);
-    if (value != nullptr && *value != "none" && *value != "auto") {
-      return invalid_input("{}: not supported yet", name);
-    }
+  for (const char* name : {"tools",
+                           "functions",
+                           "audio",
+                           "prediction",
+                           "web_search_options",
+                           "guided_json",
+                           "guided_regex",
+                           "guided_choice",
+                           "guided_grammar",
+                           "structured_outputs",
+                           "structural_tag",
+                           "grammar",
+                           "json_schema",
+                           "logits_processors",
+                           "bad_words",
+                           "allowed_token_ids",
+                           "prompt_logprobs",
+                           "prompt_embeds",
+                           "truncate_prompt_tokens",
+                           "include_stop_str_in_output",
+                           "return_tokens_as_token_ids",
+                           "return_token_ids",
+                           "samplers",
+                           "lora"}) {
+    OCTAVO_TRY(fields.refuse(name));
   }
-  if (const Json* format = fields.find("response_format")) {
-    if (!format->is_object() || format->value("type", Json()) != "text") {
-      return invalid_input("response_format: only {{\"type\": \"text\"}} is supported yet");
-    }
+  for (const char* name : {"mirostat", "dynatemp_range", "xtc_probability", "dry_multiplier"}) {
+    OCTAVO_TRY(fields.refuse(name, {0}));
   }
-  if (const Json* modalities = fields.find("modalities")) {
-    if (*modalities != Json::array({"text"})) {
-      return invalid_input("modalities: only [\"text\"] is supported yet");
-    }
-  }
-  return {};
+  OCTAVO_TRY(fields.refuse("top_n_sigma", {-1, 0}));
+  OCTAVO_TRY(fields.refuse("skip_special_tokens", {true}));
+  OCTAVO_TRY(fields.refuse("tool_choice", {"none", "auto"}));
+  OCTAVO_TRY(fields.refuse("function_call", {"none", "auto"}));
+  OCTAVO_TRY(fields.refuse("modalities", {Json::array({"text"})}));
+  OCTAVO_TRY(fields.refuse("response_format", {Json::object({{"type", "text"}})}));
+  return fields.refuse("verbosity", {"medium"});
 }
 
 }  // namespace
+
+Result<void> check_model(Fields& fields, std::string_view model) {
+  OCTAVO_ASSIGN(const std::string wanted, fields.text("model", ""));
+  if (wanted.empty() || wanted == model) return {};
+  return not_found("model: '{}' is not here; this is '{}'", printable(wanted), model);
+}
+
+Result<void> check_logprobs(int64_t tokens, int32_t alternatives) {
+  if (alternatives < 0 || tokens <= kMostLogprobs / (alternatives + 1)) return {};
+  return invalid_input(
+      "logprobs: up to {} tokens with {} alternatives each are more than {} log probabilities; "
+      "ask for fewer tokens, outputs or alternatives",
+      tokens, alternatives, kMostLogprobs);
+}
 
 Result<CommonRequest> read_common(Fields& fields, std::string_view model) {
   OCTAVO_TRY(check_model(fields, model));

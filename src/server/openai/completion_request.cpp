@@ -11,23 +11,14 @@ namespace {
 
 constexpr size_t kMostPrompts = 1024;
 constexpr int64_t kMostOutputs = 128;
-
-Result<std::vector<int32_t>> read_ids(const Json& list, const std::string& where) {
-  std::vector<int32_t> ids;
-  ids.reserve(list.size());
-  for (const Json& id : list) {
-    const bool fits = id.is_number_unsigned() && id.get<uint64_t>() <= INT32_MAX;
-    if (!fits) return invalid_input("{}: {} is not a token id", where, printable(dump(id)));
-    ids.push_back(id.get<int32_t>());
-  }
-  return ids;
-}
+constexpr int64_t kMostTotalOutputs = 1024;  // of all prompts
+constexpr size_t kMostEchoBytes = size_t{64} << 20;
 
 Result<void> add_text(const Json& text, const std::string& where, const Engine& engine,
-                      TokenLists& lists) {
+                      bool add_special, TokenLists& lists) {
   if (!text.is_string()) return invalid_input("{}: a string expected", where);
   const auto& bytes = text.get_ref<const std::string&>();
-  OCTAVO_ASSIGN(std::vector<int32_t> ids, engine.tokenize(bytes, {}));
+  OCTAVO_ASSIGN(std::vector<int32_t> ids, engine.tokenize(bytes, {.add_special = add_special}));
   lists.tokens.push_back(std::move(ids));
   lists.texts.push_back(bytes);
   return {};
@@ -35,9 +26,9 @@ Result<void> add_text(const Json& text, const std::string& where, const Engine& 
 
 Result<void> add_ids(const Json& list, const std::string& where, const Engine& engine,
                      TokenLists& lists) {
-  OCTAVO_ASSIGN(std::vector<int32_t> ids, read_ids(list, where));
+  OCTAVO_ASSIGN(std::vector<int32_t> ids, read_token_ids(list, where));
   const Result<std::string> text = engine.detokenize(ids);
-  if (!text) return invalid_input("{}", text.error().message);
+  if (!text) return rename_field(text.error(), "tokens", where);
   lists.tokens.push_back(std::move(ids));
   lists.texts.push_back(*text);
   return {};
@@ -75,15 +66,57 @@ Result<void> read_best_of(Fields& fields, CompletionRequest& completion) {
   return {};
 }
 
+// That the answer has a size: what the engine does not see, or sees one prompt at a time.
+Result<void> check_size(const CompletionRequest& completion, int32_t context_length) {
+  const int64_t outputs = completion.common.request.outputs;
+  const auto prompts = static_cast<int64_t>(completion.prompts.size());
+  if (prompts * outputs > kMostTotalOutputs) {
+    return invalid_input("prompt: {} prompts with {} outputs each are more than {}", prompts,
+                         outputs, kMostTotalOutputs);
+  }
+  const SamplingParams& sampling = completion.common.request.sampling;
+  int64_t tokens = prompts * outputs * sampling.max_tokens;
+  size_t echo_bytes = 0;
+  if (completion.echo) {
+    for (size_t i = 0; i < completion.prompts.size(); ++i) {
+      const size_t length = completion.prompts[i].size();
+      if (length == 0) return invalid_input("prompt: it has no tokens");
+      if (length > static_cast<size_t>(context_length)) {
+        return invalid_input("prompt: {} tokens are more than the context of {}", length,
+                             context_length);
+      }
+      tokens += static_cast<int64_t>(length) * completion.outputs;
+      echo_bytes += completion.prompt_texts[i].size() * static_cast<size_t>(completion.outputs);
+    }
+  }
+  if (echo_bytes > kMostEchoBytes) {
+    return invalid_input("echo: {} bytes are more than {}", echo_bytes, kMostEchoBytes);
+  }
+  return check_logprobs(tokens, sampling.logprobs);
+}
+
 }  // namespace
+
+Result<std::vector<int32_t>> read_token_ids(const Json& list, const std::string& field) {
+  if (!list.is_array()) return invalid_input("{}: a list of token ids expected", field);
+  std::vector<int32_t> ids;
+  ids.reserve(list.size());
+  for (const Json& id : list) {
+    const bool fits = id.is_number_unsigned() && id.get<uint64_t>() <= INT32_MAX;
+    if (!fits) return invalid_input("{}: {} is not a token id", field, printable(dump(id)));
+    ids.push_back(id.get<int32_t>());
+  }
+  return ids;
+}
 
 Result<TokenLists> read_token_lists(Fields& fields, std::string_view name, const Engine& engine) {
   const Json* value = fields.find(name);
   const std::string field(name);
   TokenLists lists;
+  OCTAVO_ASSIGN(const bool add_special, fields.flag("add_special_tokens", true));
   if (value == nullptr) return invalid_input("{}: it is missing", field);
   if (value->is_string()) {
-    OCTAVO_TRY(add_text(*value, field, engine, lists));
+    OCTAVO_TRY(add_text(*value, field, engine, add_special, lists));
     return lists;
   }
   if (!value->is_array() || value->empty()) {
@@ -100,7 +133,7 @@ Result<TokenLists> read_token_lists(Fields& fields, std::string_view name, const
     const Json& element = (*value)[i];
     const std::string where = fmt::format("{}[{}]", field, i);
     OCTAVO_TRY(element.is_array() ? add_ids(element, where, engine, lists)
-                                  : add_text(element, where, engine, lists));
+                                  : add_text(element, where, engine, add_special, lists));
   }
   return lists;
 }
@@ -109,7 +142,7 @@ Result<CompletionRequest> read_completion_request(Fields& fields, std::string_vi
                                                   const Engine& engine) {
   CompletionRequest completion;
   OCTAVO_ASSIGN(completion.common, read_common(fields, model));
-  OCTAVO_TRY(fields.refuse({"suffix"}));
+  OCTAVO_TRY(fields.refuse("suffix"));
   OCTAVO_TRY(read_limits(fields, completion));
   OCTAVO_TRY(read_best_of(fields, completion));
   OCTAVO_ASSIGN(completion.echo, fields.flag("echo", false));
@@ -118,7 +151,9 @@ Result<CompletionRequest> read_completion_request(Fields& fields, std::string_vi
   }
   OCTAVO_ASSIGN(TokenLists lists, read_token_lists(fields, "prompt", engine));
   completion.prompts = std::move(lists.tokens);
-  completion.prompt_texts = std::move(lists.texts);
+  if (completion.echo) completion.prompt_texts = std::move(lists.texts);
+  OCTAVO_TRY(check_size(completion, engine.model().context_length));
+  completion.common.unknown = fields.unknown();
   return completion;
 }
 

@@ -27,11 +27,15 @@ Result<CompletionRequest> read_completion_request(Fields& fields, std::string_vi
                                                   const Engine& engine);
 
 // "prompt" or "input": a text, a list of texts, token ids, or a list of lists of token ids; at most
-// 1024 of them. Texts are tokenized as the model's metadata say.
+// 1024 of them. Texts are tokenized as the model's metadata say, with "add_special_tokens": false
+// without the tokens that begin and end a text.
 struct TokenLists {
   std::vector<std::vector<int32_t>> tokens;
   std::vector<std::string> texts;
 };
 Result<TokenLists> read_token_lists(Fields& fields, std::string_view name, const Engine& engine);
+
+// A list of token ids, `field` in errors. That they are in the vocabulary, others check.
+Result<std::vector<int32_t>> read_token_ids(const Json& list, const std::string& field);
 
 }  // namespace octavo::server

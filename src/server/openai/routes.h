@@ -1,4 +1,5 @@
-// OpenAI's API: /v1/chat/completions, /v1/completions and /v1/models.
+// OpenAI's API, /v1/..., and what its neighbours have beside it: /tokenize, /detokenize,
+// /apply-template, /version.
 #pragma once
 
 #include "server/router.h"

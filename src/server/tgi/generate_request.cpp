@@ -46,7 +46,7 @@ Result<void> read_details(Fields& fields, TgiRequest& tgi) {
 }
 
 Result<void> read_parameters(Fields& fields, TgiRequest& tgi) {
-  OCTAVO_TRY(fields.refuse({"watermark", "grammar", "adapter_id"}));
+  OCTAVO_TRY(fields.refuse_all({"watermark", "grammar", "adapter_id"}));
   OCTAVO_TRY(read_sampling_of(fields, tgi));
   OCTAVO_TRY(read_details(fields, tgi));
   OCTAVO_ASSIGN(const int64_t best_of, fields.integer("best_of", 1, 128, 1));

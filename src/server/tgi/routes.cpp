@@ -6,7 +6,7 @@
 
 #include "server/api_error.h"
 #include "server/generation.h"
-#include "server/neighbour.h"
+#include "server/openai/send.h"
 #include "server/sse.h"
 #include "server/tgi/answer.h"
 #include "server/tgi/generate_request.h"
@@ -53,6 +53,7 @@ asio::awaitable<Result<std::vector<TokenInfo>>> score(const Service& service, Ex
 asio::awaitable<void> stream(Exchange& exchange, Generation& generation, TgiAnswer& answer) {
   HttpResponse head = sse_head();
   co_await exchange.begin_stream(std::move(head));
+  generation.ping(kSsePing, kSsePingEvery);
   for (;;) {
     std::optional<GenerationEvent> next = co_await generation.next();
     if (!next) break;
