@@ -1,6 +1,9 @@
 // Valid bodies, changed at random: whatever comes, the answer is well-formed and the next request
 // is served.
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <random>
 #include <set>
 
@@ -145,6 +148,18 @@ TEST_F(MutationTest, AnswersStayWellFormed) {
   }
   for (const Case& each : kCases)
     EXPECT_EQ(ask(each.path, Json::parse(each.body))->response.status, 200);
+}
+
+TEST_F(MutationTest, WhatTheFuzzerKnowsIsReplayed) {
+  size_t bodies = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(OCTAVO_FUZZ_CORPUS "/body")) {
+    SCOPED_TRACE(entry.path().filename());
+    std::ifstream in(entry.path(), std::ios::binary);
+    const std::string body(std::istreambuf_iterator<char>(in), {});
+    for (const Case& each : kCases) expect_well_formed(each.path, body);
+    ++bodies;
+  }
+  EXPECT_GT(bodies, 0u);
 }
 
 }  // namespace

@@ -61,6 +61,7 @@ Result<void> refuse_what_is_not_there(Fields& fields) {
   for (const char* name : {"tools",
                            "functions",
                            "audio",
+                           "moderation",
                            "prediction",
                            "web_search_options",
                            "guided_json",
@@ -80,7 +81,6 @@ Result<void> refuse_what_is_not_there(Fields& fields) {
                            "include_stop_str_in_output",
                            "return_tokens_as_token_ids",
                            "return_token_ids",
-                           "samplers",
                            "lora"}) {
     OCTAVO_TRY(fields.refuse(name));
   }
