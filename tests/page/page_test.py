@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The page in headless Chromium, driven by Selenium: python3 page_test.py OCTAVO PAGE_FOLDER
 
-With the real server and the built-in model: the chat, its buttons and keys, the memory view. With a
+With the real server and the built-in model: the chat, its buttons and keys, a phone's width, API
+keys, the memory view. With a
 stand-in that serves the same files and scripted answers: that nothing a model writes becomes markup.
 Exits with 77 (skipped) where Chromium, its driver or Selenium is missing.
 """
@@ -13,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import unittest
 import urllib.request
@@ -20,6 +22,7 @@ import urllib.request
 SKIPPED = 77
 try:
     from selenium import webdriver
+    from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.chrome.service import Service
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
@@ -66,6 +69,22 @@ class StandIn(http.server.SimpleHTTPRequestHandler):
         self.wfile.write(b"data: [DONE]\n\n")
 
 
+def start_server(*flags):
+    """The process and its address."""
+    server = subprocess.Popen([OCTAVO, "serve", "--port", "0", "--kv-memory", "32MiB", *flags],
+                              stdout=subprocess.PIPE, text=True)
+    for line in server.stdout:
+        if found := re.match(r"listening on (http://\S+)", line):
+            return server, found[1]
+    raise RuntimeError("the server does not start")
+
+
+def end_server(server):
+    server.terminate()
+    server.wait(PATIENCE_S)
+    server.stdout.close()
+
+
 def start_browser():
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
@@ -78,20 +97,13 @@ def start_browser():
 class PageTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.server = subprocess.Popen([OCTAVO, "serve", "--port", "0", "--kv-memory", "32MiB"],
-                                      stdout=subprocess.PIPE, text=True)
-        for line in cls.server.stdout:
-            if found := re.match(r"listening on (http://\S+)", line):
-                cls.address = found[1]
-                break
+        cls.server, cls.address = start_server()
         cls.browser = start_browser()
 
     @classmethod
     def tearDownClass(cls):
         cls.browser.quit()
-        cls.server.terminate()
-        cls.server.wait(PATIENCE_S)
-        cls.server.stdout.close()
+        end_server(cls.server)
 
     def setUp(self):
         self.open(self.address + "/")
@@ -116,6 +128,19 @@ class PageTest(unittest.TestCase):
         self.browser.execute_async_script(
             "const [settings, done] = arguments; import('./store.js').then((store) => {"
             "Object.assign(store.settings, settings); done(); });", settings)
+
+    def script(self, text):
+        return self.browser.execute_script(text)
+
+    def press(self, key):
+        """The way to the page's own keys: Chromium's access key."""
+        ActionChains(self.browser).key_down(Keys.ALT).send_keys(key).key_up(Keys.ALT).perform()
+
+    def button(self, text):
+        return [button for button in self.all("button") if button.text == text][0]
+
+    def stored(self):
+        return json.loads(self.script("return localStorage['octavo.conversations'] ?? '[]'"))
 
     def say(self, text, answers=1):
         self.find("#input").send_keys(text, Keys.ENTER)
@@ -146,9 +171,9 @@ class PageTest(unittest.TestCase):
     def test_stop_regenerate_and_edit(self):
         self.set(max_tokens=1)
         self.say("Hello!")
-        [button for button in self.all("button") if button.text == "Answer again"][0].click()
+        self.button("Answer again").click()
         self.wait(lambda: len(self.all(".figures")) == 1)
-        [button for button in self.all("button") if button.text == "Edit"][0].click()
+        self.button("Edit").click()
         box = self.find(".edit textarea")
         box.clear()
         box.send_keys("Good morning!")
@@ -162,6 +187,120 @@ class PageTest(unittest.TestCase):
         self.find("#input").send_keys(Keys.ESCAPE)
         self.wait(lambda: self.find("#send").is_displayed())
         self.assertFalse(self.all(".error"))
+
+    def test_edit_while_the_answer_comes(self):
+        self.set(n=8, temperature=5)
+        self.find("#input").send_keys("Tell me everything.", Keys.ENTER)
+        self.wait(lambda: self.find("#stop").is_displayed() and self.all(".answer .text p"))
+        self.button("Edit").click()
+        self.set(n=1, temperature=0, max_tokens=1)
+        self.find(".edit textarea").clear()
+        self.find(".edit textarea").send_keys("Good morning!")
+        self.find(".edit button[type=submit]").click()
+        self.wait(lambda: self.all(".figures"))
+        self.assertEqual([node.text for node in self.all(".bubble")], ["Good morning!"])
+        self.assertEqual(len(self.all(".answer")), 1)
+        self.assertIn("1 tokens", self.find(".figures").text)
+        self.assertFalse(self.all(".error"))
+        # Nothing of the answer that was left comes in behind the new one.
+        conversation, = self.stored()
+        self.assertEqual([m["role"] for m in conversation["messages"]], ["user", "assistant"])
+        self.assertEqual(len(conversation["messages"][1]["answers"]), 1)
+
+    def test_rename_and_delete(self):
+        self.set(max_tokens=1)
+        self.say("Hello!")
+        ActionChains(self.browser).move_to_element(self.find("#list li")).perform()
+        self.find("#list [title=Rename]").click()
+        question = self.browser.switch_to.alert
+        question.send_keys("A greeting")
+        question.accept()
+        self.wait(lambda: self.find("#list .open").text == "A greeting")
+        self.browser.refresh()
+        self.wait(lambda: self.all(".bubble"))
+        self.assertEqual(self.find("#list .open").text, "A greeting")
+        ActionChains(self.browser).move_to_element(self.find("#list li")).perform()
+        self.find("#list [title=Delete]").click()
+        self.browser.switch_to.alert.dismiss()
+        self.assertEqual(len(self.stored()), 1)
+        self.find("#list [title=Delete]").click()
+        self.browser.switch_to.alert.accept()
+        self.wait(lambda: not self.all(".bubble"))
+        self.assertEqual(self.find("#list .open").text, "New conversation")
+        self.assertEqual(self.stored(), [])
+
+    def test_light_and_dark(self):
+        def ground():
+            return self.script("return getComputedStyle(document.body).backgroundColor")
+        light = ground()
+        self.find("#theme").click()
+        dark = ground()
+        self.assertNotEqual(light, dark)
+        self.browser.refresh()
+        self.assertEqual(ground(), dark)
+        self.find("#theme").click()
+        self.assertEqual(ground(), light)
+
+    def test_a_phone(self):
+        def fits():
+            width = self.script("return [document.documentElement.scrollWidth, innerWidth]")
+            self.assertEqual(width[0], 390)
+            self.assertEqual(width[1], 390)
+        self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
+            "width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True})
+        self.addCleanup(self.browser.execute_cdp_cmd, "Emulation.clearDeviceMetricsOverride", {})
+        self.set(n=2, max_tokens=20)
+        self.say("Tell me a story about a cat.")
+        fits()
+        self.assertFalse(self.find("#sidebar").is_displayed())
+        self.find("#menu").click()
+        self.assertTrue(self.find("#sidebar").is_displayed())
+        self.find("#list .open").click()
+        self.assertFalse(self.find("#sidebar").is_displayed())
+        self.find("#settings-button").click()
+        self.assertTrue(self.find("#settings [name=temperature]").is_displayed())
+        fits()
+        self.find("#settings .quiet").click()
+        self.find("#tab-memory").click()
+        self.wait(lambda: self.find(".chart .value").text not in ("", "–"))
+        fits()
+
+    def test_keys(self):
+        self.set(max_tokens=1)
+        self.say("Hello!")
+        self.find("#input").send_keys(Keys.ARROW_UP)
+        self.assertEqual(self.find(".edit textarea").get_attribute("value"), "Hello!")
+        self.press("n")
+        self.wait(lambda: not self.all(".message"))
+        self.press("m")
+        self.wait(lambda: self.find("#memory").is_displayed())
+        self.find("#tab-memory").send_keys(Keys.ARROW_LEFT)
+        self.wait(lambda: self.find("#chat").is_displayed())
+        self.press("s")
+        self.wait(lambda: self.find("#settings").is_displayed())
+        self.press("h")
+        self.wait(lambda: self.find("#help").is_displayed())
+        ActionChains(self.browser).send_keys(Keys.ESCAPE).perform()
+        self.wait(lambda: not self.find("#help").is_displayed())
+        self.assertTrue(self.find("#settings").is_displayed())  # it lay below
+
+    def test_asks_for_the_key_that_the_server_wants(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as keys:
+            keys.write("sk-the-right-one\n")
+            keys.flush()
+            server, address = start_server("--api-keys", keys.name)
+            self.addCleanup(end_server, server)
+            self.open(address + "/")
+            focused = "return document.activeElement.name"
+            self.wait(lambda: self.script(focused) == "key")
+            self.assertTrue(self.find("#settings").is_displayed())
+            self.find("#input").send_keys("Hello!", Keys.ENTER)
+            self.wait(lambda: self.all(".error"))
+            self.assertIn("API key", self.find(".error").text)
+            self.wait(lambda: self.script(focused) == "key")
+            self.browser.switch_to.active_element.send_keys("sk-the-right-one", Keys.TAB)
+            self.wait(lambda: self.find("#model").text)
+            self.say("Hello again!")
 
     def test_errors_of_the_server_are_shown(self):
         self.set(max_tokens=1000000)

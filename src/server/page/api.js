@@ -10,6 +10,7 @@ export function headers() {
 
 // What an answer that is an error says.
 async function problem(response) {
+  if (response.status === 401) return "This server wants an API key: it goes into the chat's settings (⚙).";
   try {
     return (await response.json()).error.message;
   } catch {
@@ -23,6 +24,26 @@ export async function getJson(path, signal) {
   return response.json();
 }
 
+// Cuts a stream into its events. Looks at each character once, however long an event is and in how
+// many pieces it comes.
+class EventSplitter {
+  pieces = [];  // of an event that has not ended
+  last = "";    // their last character: an event's end may lie between two pieces
+
+  // The events that end with this piece.
+  take(piece) {
+    this.pieces.push(piece);
+    const ends = (this.last + piece).includes("\n\n");
+    this.last = piece.slice(-1);
+    if (!ends) return [];
+    const events = this.pieces.join("").split("\n\n");
+    const rest = events.pop();
+    this.pieces = [rest];
+    this.last = rest.slice(-1);
+    return events;
+  }
+}
+
 // Streams a chat completion; onChunk(chunk) for each piece. Throws what went wrong.
 export async function streamChat(body, signal, onChunk) {
   const response = await fetch("v1/chat/completions", {
@@ -31,14 +52,11 @@ export async function streamChat(body, signal, onChunk) {
   });
   if (!response.ok) throw Object.assign(new Error(await problem(response)), {status: response.status});
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
+  const splitter = new EventSplitter();
   for (;;) {
     const {value, done} = await reader.read();
     if (done) throw new Error("the connection ended before the answer did");
-    rest += value;
-    const events = rest.split("\n\n");
-    rest = events.pop();
-    for (const event of events) {
+    for (const event of splitter.take(value)) {
       const data = event.split("\n").filter((line) => line.startsWith("data: "))
           .map((line) => line.slice(6)).join("\n");
       if (data === "") continue;  // a comment that keeps the connection open

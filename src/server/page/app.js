@@ -1,10 +1,10 @@
 // The page: its two tabs, its keys and buttons.
 
 import { getJson } from "./api.js";
-import { exportCurrent, send, showAll, startNew, stop } from "./chat.js";
+import { editLast, exportCurrent, send, showAll, startNew, stop } from "./chat.js";
 import { byId } from "./dom.js";
 import { buildMemory, setWatching } from "./memory.js";
-import { buildSettings } from "./settings.js";
+import { askForKey, buildSettings, showSettings } from "./settings.js";
 import { saveSettings, settings } from "./store.js";
 
 const TABS = ["chat", "memory"];
@@ -36,12 +36,6 @@ function toggleTheme() {
   setTheme(dark ? "light" : "dark");
 }
 
-function toggle(button, panel, show) {
-  const open = show ?? panel.hidden;
-  panel.hidden = !open;
-  button.setAttribute("aria-expanded", String(open));
-}
-
 function submit(event) {
   event?.preventDefault();
   const input = byId("input");
@@ -70,7 +64,9 @@ function listen() {
   byId("input").addEventListener("input", (event) => fit(event.target));
   byId("input").addEventListener("keydown", (event) => {
     // Enter that ends the composition of a character is not meant for us.
-    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) submit(event);
+    if (event.isComposing) return;
+    if (event.key === "Enter" && !event.shiftKey) submit(event);
+    if (event.key === "ArrowUp" && event.target.value === "" && editLast()) event.preventDefault();
   });
   byId("stop").addEventListener("click", stop);
   byId("new").addEventListener("click", startNew);
@@ -80,29 +76,34 @@ function listen() {
     const open = byId("sidebar").classList.toggle("open");
     byId("menu").setAttribute("aria-expanded", String(open));
   });
-  byId("settings-button").addEventListener("click", () => toggle(byId("settings-button"), byId("settings")));
+  byId("help-button").addEventListener("click", () => byId("help").showModal());
+  byId("help-close").addEventListener("click", () => byId("help").close());
   document.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape") return;
+    if (event.key !== "Escape" || byId("help").open) return;
     stop();
-    if (!byId("settings").hidden) toggle(byId("settings-button"), byId("settings"), false);
+    showSettings(false);
     byId("sidebar").classList.remove("open");
+    byId("menu").setAttribute("aria-expanded", "false");
   });
   document.addEventListener("visibilitychange", watchIfSeen);
 }
 
+// False when the server wants an API key.
 async function showModel() {
   try {
     byId("model").textContent = (await getJson("v1/models")).data[0].id;
-  } catch {
+  } catch (error) {
     byId("model").textContent = "";
+    return error.status !== 401;
   }
+  return true;
 }
 
 setTheme(settings.theme);
-buildSettings(byId("settings"), () => toggle(byId("settings-button"), byId("settings"), false));
+buildSettings(byId("settings"), byId("settings-button"), showModel);
 buildMemory();
 listen();
 showAll();
 selectTab(location.hash === "#memory" ? "memory" : "chat");
 byId("input").focus();
-showModel();
+if (!await showModel()) askForKey();

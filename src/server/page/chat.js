@@ -3,7 +3,7 @@
 import { streamChat } from "./api.js";
 import { byId, element } from "./dom.js";
 import { showMarkdown } from "./markdown.js";
-import { answersWanted, samplingFields, systemMessage } from "./settings.js";
+import { answersWanted, askForKey, samplingFields, systemMessage } from "./settings.js";
 import { conversations, newConversation, remove, saveConversations } from "./store.js";
 
 let current = conversations[0] ?? newConversation();
@@ -139,6 +139,14 @@ function edit(node, message, index) {
   text.focus();
 }
 
+// False when there is nothing to edit.
+export function editLast() {
+  const index = current.messages.findLastIndex((message) => message.role === "user");
+  if (index < 0) return false;
+  edit(byId("messages").children[index], current.messages[index], index);
+  return true;
+}
+
 function regenerate(index) {
   stop();
   current.messages.splice(index);
@@ -265,10 +273,8 @@ async function answer() {
       live.changed();
     });
   } catch (error) {
-    if (error.name !== "AbortError") {
-      message.answers[0].error = error.status === 401 ?
-        "This server wants an API key: it goes into the settings (⚙)." : error.message;
-    }
+    if (error.name !== "AbortError") message.answers[0].error = error.message;
+    if (error.status === 401) askForKey();
   }
   for (const one of message.answers) delete one.finished;
   message.answers[0].figures = figuresOf(usage, start, first, count);

@@ -44,7 +44,7 @@ function draw() {
   if (width === 0 || last === null) return;
   // As large as lets the whole pool be seen, within reason.
   const wanted = Math.max(200, window.innerHeight - 330);
-  side = Math.min(26, Math.max(9, Math.floor(Math.sqrt(width * wanted / Math.max(1, last.data.total)))));
+  side = Math.min(36, Math.max(9, Math.floor(Math.sqrt(width * wanted / Math.max(1, last.data.total)))));
   columns = Math.max(1, Math.floor(width / side));
   squares = layOut(last.data);
   const lines = Math.max(1, Math.ceil(squares.length / columns));

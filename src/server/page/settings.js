@@ -31,16 +31,35 @@ export function systemMessage() {
   return settings.system ? [{role: "system", content: settings.system}] : [];
 }
 
-// `close` is called when the settings are to go away.
-export function buildSettings(container, close) {
+let panel = null;
+let button = null;  // opens and closes it
+let key = null;     // the field of the API key
+
+export function showSettings(open = panel.hidden) {
+  panel.hidden = !open;
+  button.setAttribute("aria-expanded", String(open));
+}
+
+// The server wants an API key, or another one.
+export function askForKey() {
+  showSettings(true);
+  key.focus();
+}
+
+// `keyChanged` is called when the user has written an API key.
+export function buildSettings(container, opener, keyChanged) {
+  panel = container;
+  button = opener;
+  button.addEventListener("click", () => showSettings());
   const system = element("textarea", {placeholder: "What the model should know or how it should answer"});
   system.value = settings.system ?? "";
   system.addEventListener("input", () => keep("system", system.value));
-  const key = element("input", {type: "password", autocomplete: "off", placeholder: "If this server asks for one"});
+  key = element("input", {type: "password", name: "key", autocomplete: "off", placeholder: "If this server asks for one"});
   key.value = settings.apiKey ?? "";
   key.addEventListener("input", () => keep("apiKey", key.value.trim()));
+  key.addEventListener("change", keyChanged);
   container.append(element("h2", {}, "Settings",
-    element("button", {class: "quiet", "aria-label": "Close the settings", onclick: close}, "✕")),
+    element("button", {class: "quiet", "aria-label": "Close the settings", onclick: () => showSettings(false)}, "✕")),
     element("label", {}, "System message", system));
   for (const field of FIELDS) container.append(element("label", {}, field.label, numberInput(field)));
   container.append(element("label", {}, "API key", key));
