@@ -129,9 +129,10 @@ struct ModelInfo {
 
 // A snapshot of what the engine is doing.
 struct EngineStats {
-  int64_t waiting = 0;    // requests that have not started
-  int64_t running = 0;    // sequences in the batch
-  int64_t preempted = 0;  // sequences that lost their blocks and wait to go on
+  int64_t waiting = 0;      // requests that have not started
+  int64_t running = 0;      // sequences in the batch
+  int64_t max_running = 0;  // as many may be
+  int64_t preempted = 0;    // sequences that lost their blocks and wait to go on
 
   // The pool: uncommitted + free + cached + in use = total.
   int64_t blocks_total = 0;

@@ -102,9 +102,9 @@ class EngineImpl final : public Engine {
     input.bos_token = text_of(model_.tokenizer->bos());
     input.eos_token = text_of(model_.tokenizer->eos());
     Result<std::string> rendered = model_.chat_template.render(input);
-    if (!rendered) {
-      return invalid_input("{}: {}", model_.info.path, rendered.error().message);
-    }
+    // What a template refuses, or has no end for, is the conversation's fault. Where the model lies
+    // is no business of who sent it.
+    if (!rendered) return Error{ErrorKind::invalid_input, rendered.error().message};
     return rendered;
   }
 

@@ -389,6 +389,7 @@ EngineStats EngineLoop::stats() const {
     stats = stats_;
   }
   stats.waiting = mailbox_->waiting();
+  stats.max_running = config_.max_sequences;
   tiers_.fill(stats);
   return stats;
 }

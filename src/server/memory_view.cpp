@@ -19,7 +19,7 @@ Json sequence_json(const SequenceSnapshot& sequence) {
 
 asio::awaitable<void> send_memory(const Service& service, MemoryView& view, Exchange& exchange) {
   HttpResponse response;
-  response.body = co_await service.run_on_worker([&view] { return view.text(); });
+  response.body = co_await service.run_on_worker([&view] { return view.text(); }, Lane::waiting);
   response.headers.emplace_back("Cache-Control", "no-store");
   co_await exchange.respond(std::move(response));
 }
@@ -64,11 +64,15 @@ Json memory_json(const CacheSnapshot& snapshot, const EngineStats& stats) {
 }
 
 std::string MemoryView::text() {
-  const std::unique_lock making(making_, std::try_to_lock);
-  {
-    const std::lock_guard lock(mutex_);
-    const bool is_fresh = std::chrono::steady_clock::now() - made_ < kFreshFor;
-    if (!text_.empty() && (is_fresh || !making.owns_lock())) return text_;
+  std::unique_lock making(making_, std::try_to_lock);
+  for (;;) {
+    {
+      const std::lock_guard lock(mutex_);
+      const bool is_fresh = std::chrono::steady_clock::now() - made_ < kFreshFor;
+      if (!text_.empty() && (is_fresh || !making)) return text_;
+    }
+    if (making) break;
+    making.lock();  // the first snapshot is on its way: it will do for us, too
   }
   Json json = memory_json(engine_.cache_snapshot(), engine_.stats());
   const auto now = std::chrono::steady_clock::now().time_since_epoch();

@@ -26,7 +26,7 @@ class MemoryView {
   explicit MemoryView(const Engine& engine) : engine_(engine) {}
 
   // The JSON, not much older than kFreshFor; waits for the engine's step. Any thread. Who comes
-  // while another waits gets what there was before, if anything.
+  // while another waits gets what there was before, or the first with it.
   std::string text();
 
  private:

@@ -11,9 +11,6 @@
 namespace octavo::server {
 namespace {
 
-// Threads for what would hold up connections: long texts to tokenize, big JSON to parse.
-constexpr size_t kWorkers = 2;
-
 Result<void> check_config(const ServerConfig& config) {
   Result<void> status;
   visit_server_config(config, [&status](const ConfigField& field, const auto& value) {
@@ -30,10 +27,7 @@ Result<void> check_config(const ServerConfig& config) {
 class ServerImpl final : public Server {
  public:
   ServerImpl(Engine& engine, const ServerConfig& config)
-      : config_(config),
-        workers_(kWorkers),
-        service_{engine, config_, workers_},
-        router_(make_router(service_)) {}
+      : config_(config), service_{engine, config_, workers_}, router_(make_router(service_)) {}
 
   Result<void> open() {
     OCTAVO_ASSIGN(http_, HttpServer::start(config_, router_, service_.metrics.get()));
@@ -46,7 +40,7 @@ class ServerImpl final : public Server {
 
  private:
   const ServerConfig config_;
-  asio::thread_pool workers_;
+  Workers workers_;
   const Service service_;
   const Router router_;
   std::unique_ptr<HttpServer> http_;  // ends first: its handlers use all of the above

@@ -4,7 +4,6 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <memory>
 #include <optional>
@@ -15,14 +14,14 @@
 #include "octavo/engine.h"
 #include "server/metrics.h"
 #include "server/server_config.h"
+#include "server/workers.h"
 
 namespace octavo::server {
 
 struct Service {
   Engine& engine;
   const ServerConfig& config;
-  // For work that would hold up other connections: long texts to tokenize, big JSON to parse.
-  boost::asio::thread_pool& workers;
+  Workers& workers;
   const std::unique_ptr<Metrics> metrics = std::make_unique<Metrics>();
 
   std::string model_name() const {
@@ -33,12 +32,13 @@ struct Service {
   // only: the coroutine waits for it, and a closure that owns something and is made in a co_await
   // expression is destroyed twice by g++ 12.
   template <class Work>
-  boost::asio::awaitable<std::invoke_result_t<Work&>> run_on_worker(Work work) const {
+  boost::asio::awaitable<std::invoke_result_t<Work&>> run_on_worker(
+      Work work, Lane lane = Lane::short_work) const {
     static_assert(std::is_trivially_destructible_v<Work>);
     using Outcome = std::optional<std::invoke_result_t<Work&>>;  // Asio wants a default value
     auto task = [](Work& w) -> boost::asio::awaitable<Outcome> { co_return w(); };
     Outcome outcome =
-        co_await boost::asio::co_spawn(workers, task(work), boost::asio::use_awaitable);
+        co_await boost::asio::co_spawn(workers.lane(lane), task(work), boost::asio::use_awaitable);
     co_return std::move(*outcome);
   }
 };

@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <boost/asio/thread_pool.hpp>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -66,7 +65,7 @@ class ApiTest : public testing::Test {
   EngineConfig engine_config_{.model_path = "builtin", .threads = 2};
   std::unique_ptr<Engine> engine_ = make_engine(engine_config_);
   ServerConfig config_{.served_name = "demo"};
-  asio::thread_pool workers_{1};
+  Workers workers_;
   const Service service_{*engine_, config_, workers_};
   const Router router_ = make_router(service_);
 };

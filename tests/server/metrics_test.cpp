@@ -135,7 +135,7 @@ TEST(MetricsTest, TheEnginesNumbersAreThoseOfItsStats) {
 TEST(MetricsRouteTest, TellsOfServedRequests) {
   const auto engine = make_engine({.model_path = "builtin", .threads = 2});
   const ServerConfig config;
-  asio::thread_pool workers(1);
+  Workers workers;
   const Service service{*engine, config, workers};
   const Router router = make_router(service);
   const Json body = {{"prompt", "Once upon a time"}, {"max_tokens", 5}, {"n", 2}};

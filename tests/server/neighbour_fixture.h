@@ -1,7 +1,6 @@
 // NeighbourTest: all routes over the built-in model, and answers as JSON, for the APIs of others.
 #pragma once
 
-#include <boost/asio/thread_pool.hpp>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -63,7 +62,7 @@ class NeighbourTest : public testing::Test {
 
   std::unique_ptr<Engine> engine_ = make_engine({.model_path = "builtin", .threads = 2});
   ServerConfig config_{.served_name = "demo"};
-  asio::thread_pool workers_{1};
+  Workers workers_;
   const Service service_{*engine_, config_, workers_};
   const Router router_ = make_router(service_);
 };

@@ -1,7 +1,5 @@
 // Each field of OpenAI's bodies, and those of its neighbours: what it asks of the engine, or that
 // it is refused.
-#include <boost/asio/thread_pool.hpp>
-
 #include "server/api_test.h"
 #include "server/openai/chat_request.h"
 #include "server/openai/completion_request.h"

@@ -2,7 +2,6 @@
 // is tested in tests/page.
 #include "server/page/page.h"
 
-#include <boost/asio/thread_pool.hpp>
 #include <regex>
 #include <set>
 #include <thread>
@@ -99,6 +98,17 @@ TEST(MemoryView, ManyWatchersCostOneSnapshot) {
   EXPECT_EQ(view.text(), first) << "it is fresh enough";
   std::this_thread::sleep_for(std::chrono::milliseconds(250));
   EXPECT_NE(view.text(), first);
+}
+
+TEST(MemoryView, TheFirstWatchersHaveOneSnapshotTogether) {
+  const auto engine = make_engine(golden_config("llama"));
+  MemoryView view(*engine);
+  std::vector<std::string> seen(8);
+  std::vector<std::thread> watchers;
+  for (std::string& text : seen) watchers.emplace_back([&] { text = view.text(); });
+  for (std::thread& watcher : watchers) watcher.join();
+  // The time of the snapshot is in it.
+  for (const std::string& text : seen) EXPECT_EQ(text, seen[0]);
 }
 
 }  // namespace

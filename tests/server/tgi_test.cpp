@@ -162,6 +162,9 @@ TEST_F(TgiTest, WhatIsWrongOrNotThereIsNamed) {
   const Json error = refusal("/generate", {{"parameters", Json::object()}}, 422);
   EXPECT_EQ(error["error"], "inputs: it is missing");
   refusal("/generate_stream", body({{"decoder_input_details", true}}), 422);
+  const Json long_one = {{"inputs", std::string(100'000, 'x')}};
+  const std::string message = refusal("/generate", long_one, 422)["error"];
+  EXPECT_TRUE(message.starts_with("inputs: ")) << message;
   post("/generate", body({{"watermark", false}, {"grammar", nullptr}}));
 }
 

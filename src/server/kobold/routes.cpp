@@ -56,8 +56,8 @@ std::string shown_stop(const Service& service, const KoboldRequest& kobold, cons
 
 asio::awaitable<void> generate(const Service& service, RunningGenerations& running,
                                Exchange& exchange, bool is_stream) {
-  const Result<KoboldRequest> kobold =
-      co_await service.run_on_worker([&service, &exchange] { return prepare(service, exchange); });
+  const Result<KoboldRequest> kobold = co_await service.run_on_worker(
+      [&service, &exchange] { return prepare(service, exchange); }, lane_of(exchange.request()));
   if (!kobold) co_return co_await refuse(exchange, api_error(kobold.error()));
   std::vector<Request> requests = {kobold->request};
   auto generation = Generation::start(service, exchange, std::move(requests));
@@ -128,7 +128,7 @@ Result<std::vector<int32_t>> tokens_of(const Service& service, const Exchange& e
 
 asio::awaitable<void> count_tokens(const Service& service, Exchange& exchange) {
   const auto tokens = co_await service.run_on_worker(
-      [&service, &exchange] { return tokens_of(service, exchange); });
+      [&service, &exchange] { return tokens_of(service, exchange); }, lane_of(exchange.request()));
   if (!tokens) co_return co_await refuse(exchange, api_error(tokens.error()));
   const Json answer = {{"value", tokens->size()}, {"ids", *tokens}};
   co_await respond_json(exchange, answer);

@@ -1,6 +1,5 @@
 #include "server/llamacpp/routes.h"
 
-#include <algorithm>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -50,8 +49,8 @@ asio::awaitable<bool> follow(Exchange& exchange, Generation& generation, bool is
 }
 
 asio::awaitable<void> complete(const Service& service, Exchange& exchange) {
-  const Result<LlamaCppRequest> completion =
-      co_await service.run_on_worker([&service, &exchange] { return prepare(service, exchange); });
+  const Result<LlamaCppRequest> completion = co_await service.run_on_worker(
+      [&service, &exchange] { return prepare(service, exchange); }, lane_of(exchange.request()));
   if (!completion) co_return co_await refuse(exchange, api_error(completion.error()));
   std::vector<Request> requests;
   for (const std::vector<int32_t>& prompt : completion->prompts) {
@@ -81,10 +80,11 @@ asio::awaitable<void> complete(const Service& service, Exchange& exchange) {
   co_await respond_json(exchange, json);
 }
 
-// One slot for each output that runs, and one that is free: there are as many as are needed.
+// One for each output that runs, and one that is free unless as many run as may: nobody is helped
+// by hundreds of free ones.
 asio::awaitable<void> slots(const Service& service, Exchange& exchange) {
-  const CacheSnapshot snapshot =
-      co_await service.run_on_worker([&service] { return service.engine.cache_snapshot(); });
+  const CacheSnapshot snapshot = co_await service.run_on_worker(
+      [&service] { return service.engine.cache_snapshot(); }, Lane::waiting);
   const int32_t context = service.engine.model().context_length;
   Json list = Json::array();
   const auto add = [&](Json task, bool is_processing, int32_t decoded) {
@@ -98,7 +98,7 @@ asio::awaitable<void> slots(const Service& service, Exchange& exchange) {
   for (const SequenceSnapshot& sequence : snapshot.sequences) {
     add(sequence.request, true, sequence.generated_tokens);
   }
-  add(-1, false, 0);
+  if (std::ssize(snapshot.sequences) < service.engine.stats().max_running) add(-1, false, 0);
   co_await respond_json(exchange, list);
 }
 
@@ -111,7 +111,7 @@ asio::awaitable<void> props(const Service& service, Exchange& exchange) {
                                          {"speculative", false},
                                          {"is_processing", false},
                                          {"params", llamacpp_settings(llamacpp_defaults())}};
-  json["total_slots"] = std::max<int64_t>(service.engine.stats().running + 1, 1);
+  json["total_slots"] = service.engine.stats().max_running;
   json["model_alias"] = service.model_name();
   json["model_path"] = model.path;
   json["chat_template"] = model.chat_template;

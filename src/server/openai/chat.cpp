@@ -37,7 +37,8 @@ Error as_chat_error(const Error& error) {
 
 asio::awaitable<void> chat_completions(const Service& service, Exchange& exchange) {
   Result<CommonRequest> common = co_await service.run_on_worker(
-      [&service, &request = exchange.request()] { return prepare(service, request); });
+      [&service, &request = exchange.request()] { return prepare(service, request); },
+      lane_of(exchange.request()));
   if (!common) co_return co_await respond_error(exchange, common.error());
   exchange.note_ignored(std::move(common->unknown));
   const auto outputs = static_cast<size_t>(common->request.outputs);

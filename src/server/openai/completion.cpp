@@ -22,6 +22,11 @@ Result<CompletionRequest> prepare(const Service& service, const HttpRequest& req
   return read_completion_request(fields, service.model_name(), service.engine);
 }
 
+// Log probabilities make it long.
+Lane lane_of_answer(const CompletionRequest& completion) {
+  return completion.logprobs >= 0 ? Lane::long_work : Lane::short_work;
+}
+
 std::vector<Request> requests_of(const CompletionRequest& completion) {
   std::vector<Request> requests;
   for (const std::vector<int32_t>& prompt : completion.prompts) {
@@ -90,8 +95,8 @@ asio::awaitable<void> send_echo(const Service& service, Exchange& exchange,
   if (!completion.common.stream) {
     std::vector<Choice> choices(count);
     for (Choice& choice : choices) choice.finish = FinishReason::length;
-    std::string json =
-        co_await service.run_on_worker([&] { return dump(answer.whole(choices, usage)); });
+    std::string json = co_await service.run_on_worker(
+        [&] { return dump(answer.whole(choices, usage)); }, lane_of_answer(completion));
     co_return co_await respond_text(exchange, std::move(json));
   }
   co_await begin_answer(exchange, answer, count);
@@ -123,7 +128,8 @@ std::vector<Choice> best_choices(std::vector<std::vector<Choice>> choices, size_
 
 asio::awaitable<void> completions(const Service& service, Exchange& exchange) {
   Result<CompletionRequest> completion = co_await service.run_on_worker(
-      [&service, &request = exchange.request()] { return prepare(service, request); });
+      [&service, &request = exchange.request()] { return prepare(service, request); },
+      lane_of(exchange.request()));
   if (!completion) co_return co_await respond_error(exchange, completion.error());
   CommonRequest& common = completion->common;
   exchange.note_ignored(std::move(common.unknown));
@@ -151,7 +157,8 @@ asio::awaitable<void> completions(const Service& service, Exchange& exchange) {
   const std::vector<Choice> best =
       best_choices(std::move(*choices), static_cast<size_t>(completion->outputs));
   std::string json = co_await service.run_on_worker(
-      [&] { return dump(answer.whole(best, (*generation)->usage())); });
+      [&] { return dump(answer.whole(best, (*generation)->usage())); },
+      lane_of_answer(*completion));
   co_await respond_text(exchange, std::move(json));
 }
 

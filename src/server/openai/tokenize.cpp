@@ -107,9 +107,9 @@ Result<Reply> reply_to(const Service& service, const std::string& body, Answerer
 
 asio::awaitable<void> answer_by(const Service& service, Exchange& exchange, Answerer answerer) {
   Result<Reply> reply =
-      co_await service.run_on_worker([&service, &body = exchange.request().body, answerer] {
-        return reply_to(service, body, answerer);
-      });
+      co_await service.run_on_worker([&service, &body = exchange.request().body,
+                                      answerer] { return reply_to(service, body, answerer); },
+                                     lane_of(exchange.request()));
   if (!reply) co_return co_await respond_error(exchange, reply.error());
   exchange.note_ignored(std::move(reply->unknown));
   co_await respond_text(exchange, std::move(reply->json));

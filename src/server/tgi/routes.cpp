@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "server/api_error.h"
+#include "server/fields.h"
 #include "server/generation.h"
 #include "server/openai/send.h"
 #include "server/sse.h"
@@ -27,7 +28,7 @@ Result<TgiRequest> prepare(const Service& service, Exchange& exchange, Form form
 }
 
 asio::awaitable<void> refuse(Exchange& exchange, const Error& error) {
-  HttpResponse response = tgi_error(error);
+  HttpResponse response = tgi_error(rename_field(error, "prompt", "inputs"));
   co_await exchange.respond(std::move(response));
 }
 
@@ -69,7 +70,8 @@ asio::awaitable<void> stream(Exchange& exchange, Generation& generation, TgiAnsw
 
 asio::awaitable<void> generate(const Service& service, Exchange& exchange, Form form) {
   const Result<TgiRequest> tgi = co_await service.run_on_worker(
-      [&service, &exchange, form] { return prepare(service, exchange, form); });
+      [&service, &exchange, form] { return prepare(service, exchange, form); },
+      lane_of(exchange.request()));
   if (!tgi) co_return co_await refuse(exchange, tgi.error());
   std::vector<TokenInfo> prefill;
   if (tgi->prefill) {
