@@ -1,18 +1,24 @@
 #include "server/json_body.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "base/error.h"
 
 namespace octavo::server {
 namespace {
 
-// The most brackets open at once, strings left out. Right for JSON; for other bytes any number.
-size_t depth_of(std::string_view text) {
-  size_t depth = 0;
-  size_t most = 0;
+// What the parser will have to do with a text. Right for JSON; for other bytes anything.
+struct Shape {
+  size_t depth = 0;        // the most brackets open at once, those in strings left out
+  size_t comparisons = 0;  // of a member's name with those before it in its object
+};
+
+Shape shape_of(std::string_view text) {
+  Shape shape;
+  std::vector<size_t> commas;  // of each bracket that is open
   bool in_string = false;
-  for (size_t i = 0; i < text.size(); ++i) {
+  for (size_t i = 0; i < text.size() && commas.size() <= kMostJsonDepth; ++i) {
     const char c = text[i];
     if (in_string) {
       if (c == '\\') ++i;
@@ -20,19 +26,28 @@ size_t depth_of(std::string_view text) {
     } else if (c == '"') {
       in_string = true;
     } else if (c == '[' || c == '{') {
-      most = std::max(most, ++depth);
-    } else if ((c == ']' || c == '}') && depth > 0) {
-      --depth;
+      commas.push_back(0);
+      shape.depth = std::max(shape.depth, commas.size());
+    } else if ((c == ']' || c == '}') && !commas.empty()) {
+      commas.pop_back();
+    } else if (c == ':' && !commas.empty()) {
+      shape.comparisons += commas.back();
+    } else if (c == ',' && !commas.empty()) {
+      ++commas.back();
     }
   }
-  return most;
+  return shape;
 }
 
 }  // namespace
 
 Result<Json> parse_json_object(std::string_view body) {
-  if (depth_of(body) > kMostJsonDepth) {
+  const Shape shape = shape_of(body);
+  if (shape.depth > kMostJsonDepth) {
     return invalid_input("the body is JSON nested more than {} deep", kMostJsonDepth);
+  }
+  if (shape.comparisons > kMostJsonComparisons) {
+    return invalid_input("the body has objects of too many members");
   }
   try {
     Json json = Json::parse(body);

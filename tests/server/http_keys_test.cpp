@@ -299,6 +299,12 @@ TEST(AccessLogTest, TimeIsRfc3339) {
   EXPECT_EQ(nlohmann::json::parse(access_line(record))["time"], "2023-11-14T22:13:20.007Z");
 }
 
+TEST(AccessLogTest, IgnoredFieldsDoNotFillTheDisk) {
+  AccessRecord record;
+  record.ignored.assign(100'000, std::string(1000, 'x'));
+  EXPECT_LT(access_line(record).size(), 4096u);
+}
+
 TEST(RequestIdsTest, TraceparentIsThatOfW3c) {
   const std::string good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
   EXPECT_TRUE(is_traceparent(good));

@@ -1,6 +1,7 @@
 // Bodies that are JSON objects and those that are not; their members as typed values.
 #include "server/json_body.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "server/fields.h"
@@ -32,6 +33,26 @@ TEST(JsonBody, DepthIsLimited) {
   EXPECT_NE(message(std::string(10'000'000, '[')), "accepted");
   // Brackets in a text are not depth.
   EXPECT_EQ(message(R"({"a": ")" + std::string(1000, '[') + R"(\""})"), "accepted");
+}
+
+// In an object that keeps its members in order, each is compared with all before it.
+TEST(JsonBody, MembersAreLimited) {
+  const auto object_of = [](int members) {
+    std::string text = "{";
+    for (int i = 0; i < members; ++i) text += fmt::format("{}\"{}\":1", i > 0 ? "," : "", i);
+    text += '}';
+    return text;
+  };
+  EXPECT_EQ(message(object_of(5000)), "accepted");
+  EXPECT_EQ(message(object_of(6000)), "the body has objects of too many members");
+  EXPECT_EQ(message(object_of(1'000'000)), "the body has objects of too many members");
+  std::string many = R"({"a":[{})";
+  for (int i = 0; i < 10; ++i) many.append(",").append(object_of(4000));
+  EXPECT_EQ(message(many + "]}"), "the body has objects of too many members");
+  // Elements of lists are compared with nothing.
+  std::string list = R"({"a":[{"b":1})";
+  for (int i = 0; i < 100'000; ++i) list += R"(,{"b":":,"})";
+  EXPECT_EQ(message(list + "]}"), "accepted");
 }
 
 TEST(JsonBody, DumpAlwaysGivesUtf8) {
