@@ -21,14 +21,15 @@ struct Options {
   server::ServerConfig server;
 };
 
-// SIGINT and SIGTERM, taken by the main thread alone: blocked before other threads start, which
-// inherit that.
+// SIGINT, SIGTERM and a terminal's end, taken by the main thread alone: blocked before other
+// threads start, which inherit that.
 class StopSignals {
  public:
   StopSignals() {
     sigemptyset(&set_);
     sigaddset(&set_, SIGINT);
     sigaddset(&set_, SIGTERM);
+    if (!outlives_terminal()) sigaddset(&set_, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &set_, nullptr);
   }
   void wait() const {
@@ -42,6 +43,12 @@ class StopSignals {
   }
 
  private:
+  // Started by nohup, say. A blocked signal would come even if it is to be ignored.
+  static bool outlives_terminal() {
+    struct sigaction action = {};
+    return sigaction(SIGHUP, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+  }
+
   sigset_t set_ = {};
 };
 

@@ -115,6 +115,27 @@ TEST(ServeTest, DrainsNoLongerThanItMay) {
   EXPECT_TRUE(client.ends());
 }
 
+TEST(ServeTest, DrainsWhenItsTerminalGoes) {
+  ServeProcess serve({"--port", "0"});
+  HttpClient client(serve.address());
+  EXPECT_EQ(client.ask(kUnfinished).status, 100);
+  serve.signal(SIGHUP);
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  EXPECT_TRUE(serve.runs());
+  client.close();
+  EXPECT_EQ(serve.wait(), 0);
+}
+
+TEST(ServeTest, OutlivesItsTerminalUnderNohup) {
+  std::signal(SIGHUP, SIG_IGN);  // it inherits that
+  ServeProcess serve({"--port", "0"});
+  std::signal(SIGHUP, SIG_DFL);
+  serve.signal(SIGHUP);
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  EXPECT_TRUE(serve.runs());
+  EXPECT_EQ(HttpClient(serve.address()).ask(kHealth).status, 200);
+}
+
 TEST(ServeTest, ServesAgainAfterAKill) {
   ServeProcess first({"--port", "0"});
   HttpClient client(first.address());

@@ -150,6 +150,8 @@ TEST_F(HttpServerTest, ErrorsNameTheSetting) {
   config_.port = 0;
   config_.host = "no.such.host.invalid";
   EXPECT_EQ(start_error().find("host: no.such.host.invalid: "), 0u);
+  config_.host = "";
+  EXPECT_EQ(start_error(), "host: it is empty; 0.0.0.0 or :: stands for all");
   config_.host = "127.0.0.1";
   config_.tls_cert = "absent.pem";
   EXPECT_EQ(start_error(), "tls-key: it is missing beside tls-cert");
@@ -196,7 +198,7 @@ TEST_F(HttpServerTest, ReplacesTheSocketOfAServerThatDied) {
 
   config_.unix_socket = folder.path("file");
   std::ofstream(config_.unix_socket) << "precious";
-  EXPECT_EQ(start_error(), "unix-socket: " + config_.unix_socket + " is a file");
+  EXPECT_EQ(start_error(), "unix-socket: " + config_.unix_socket + " is no socket");
 }
 
 // A key and a certificate for it, good for an hour.
@@ -239,6 +241,15 @@ TEST_F(HttpsTest, SpeaksTls) {
   EXPECT_EQ(client.ask("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n" + body)
                 .body.size(),
             body.size() + 13);
+}
+
+TEST_F(HttpsTest, TheKeyMustBeThatOfTheCertificate) {
+  write_certificate(folder_.path("other.pem"), config_.tls_key);
+  EXPECT_EQ(start_error().find("tls-key: " + config_.tls_key + ": "), 0u) << start_error();
+  std::ofstream(config_.tls_key) << "no key";
+  EXPECT_EQ(start_error().find("tls-key: " + config_.tls_key + ": "), 0u) << start_error();
+  std::ofstream(config_.tls_cert) << "no certificate";
+  EXPECT_EQ(start_error().find("tls-cert: " + config_.tls_cert + ": "), 0u) << start_error();
 }
 
 TEST_F(HttpsTest, NoticesAClientThatGoes) {

@@ -51,6 +51,8 @@ bool somebody_listens(asio::io_context& context, const std::string& path) {
 
 Result<std::unique_ptr<Listener>> Listener::tcp(asio::io_context& context, const std::string& host,
                                                 int64_t port) {
+  // The resolver's meaning of it, all addresses, is nobody's who left a variable of a script empty.
+  if (host.empty()) return invalid_input("host: it is empty; 0.0.0.0 or :: stands for all");
   error_code error;
   asio::ip::tcp::resolver resolver(context);
   const auto found =
@@ -79,7 +81,7 @@ Result<std::unique_ptr<Listener>> Listener::unix_socket(asio::io_context& contex
   }
   struct stat status = {};
   if (::lstat(path.c_str(), &status) == 0) {
-    if (!S_ISSOCK(status.st_mode)) return invalid_input("unix-socket: {} is a file", path);
+    if (!S_ISSOCK(status.st_mode)) return invalid_input("unix-socket: {} is no socket", path);
     if (somebody_listens(context, path)) {
       return io_error("unix-socket: {}: another server listens there", path);
     }
