@@ -31,6 +31,7 @@ Command add_perplexity_command(CLI::App& program);
 Command add_inspect_command(CLI::App& program);
 Command add_tokenize_command(CLI::App& program);
 Command add_simulate_command(CLI::App& program);
+Command add_make_model_command(CLI::App& program);
 Command add_bench_command(CLI::App& program);
 Command add_help_command(CLI::App& program);
 

@@ -16,10 +16,11 @@ namespace octavo::cli {
 namespace {
 
 std::vector<Command> add_commands(CLI::App& program) {
-  return {
-      add_serve_command(program),      add_run_command(program),     add_generate_command(program),
-      add_perplexity_command(program), add_inspect_command(program), add_tokenize_command(program),
-      add_simulate_command(program),   add_bench_command(program),   add_help_command(program)};
+  return {add_serve_command(program),      add_run_command(program),
+          add_generate_command(program),   add_perplexity_command(program),
+          add_inspect_command(program),    add_tokenize_command(program),
+          add_simulate_command(program),   add_bench_command(program),
+          add_make_model_command(program), add_help_command(program)};
 }
 
 // The command that the arguments name, or the program itself.

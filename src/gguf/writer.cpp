@@ -1,14 +1,19 @@
 #include "gguf/writer.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cerrno>
-#include <cstdio>
-#include <memory>
+#include <cstring>
 #include <system_error>
 #include <utility>
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/thread_pool.h"
 
 namespace octavo::gguf {
 namespace {
@@ -87,6 +92,21 @@ void append_array(std::string& out, const Array& array) {
   for (const std::string& text : array.strings) append_string(out, text);
 }
 
+// What one thread makes and writes at a time: stays in its cache, and large for the system.
+constexpr uint64_t kPieceBytes = uint64_t{1} << 20;
+
+// 0, or an error number.
+int write_at(int file, std::span<const std::byte> bytes, uint64_t position) {
+  while (!bytes.empty()) {
+    const ssize_t count = pwrite(file, bytes.data(), bytes.size(), static_cast<off_t>(position));
+    if (count < 0 && errno != EINTR) return errno;
+    if (count <= 0) continue;
+    bytes = bytes.subspan(static_cast<size_t>(count));
+    position += static_cast<uint64_t>(count);
+  }
+  return 0;
+}
+
 }  // namespace
 
 Writer::Writer(uint32_t alignment_bytes) : alignment_bytes_(alignment_bytes) {
@@ -146,6 +166,17 @@ void Writer::add_f32s(std::string_view key, const std::vector<float>& values) {
 
 void Writer::add_tensor(std::string_view name, DType type, const std::vector<uint64_t>& dims,
                         std::vector<std::byte> bytes) {
+  const size_t given = bytes.size();
+  const uint64_t block_bytes = info(type).block_bytes;
+  add_tensor(name, type, dims,
+             [bytes = std::move(bytes), block_bytes](uint64_t first, std::span<std::byte> out) {
+               std::memcpy(out.data(), bytes.data() + first * block_bytes, out.size());
+             });
+  OCTAVO_CHECK(data_.back().bytes == given, "tensor '{}'", name);
+}
+
+void Writer::add_tensor(std::string_view name, DType type, const std::vector<uint64_t>& dims,
+                        BlockMaker make_blocks) {
   OCTAVO_CHECK(names_.insert(fmt::format("tensor {}", name)).second, "tensor '{}' twice", name);
   OCTAVO_CHECK(!dims.empty() && dims.size() <= 4, "tensor '{}'", name);
   append_string(tensors_, name);
@@ -156,14 +187,14 @@ void Writer::add_tensor(std::string_view name, DType type, const std::vector<uin
     elements *= dim;
   }
   OCTAVO_CHECK(dims[0] % info(type).block_elements == 0, "tensor '{}'", name);
-  OCTAVO_CHECK(bytes.size() == row_bytes(type, elements), "tensor '{}'", name);
   append_number(tensors_, info(type).gguf_id);
   append_number(tensors_, data_bytes_);
-  data_bytes_ += bytes.size() + padding_bytes(bytes.size());
-  data_.push_back(std::move(bytes));
+  const uint64_t bytes = row_bytes(type, elements);
+  data_.push_back({std::move(make_blocks), info(type).block_bytes, bytes, data_bytes_});
+  data_bytes_ += bytes + padding_bytes(bytes);
 }
 
-size_t Writer::padding_bytes(size_t position) const {
+uint64_t Writer::padding_bytes(uint64_t position) const {
   return (alignment_bytes_ - position % alignment_bytes_) % alignment_bytes_;
 }
 
@@ -180,32 +211,54 @@ std::string Writer::header() const {
 
 std::vector<std::byte> Writer::bytes() const {
   const std::string head = header();
-  std::vector<std::byte> out;
-  out.reserve(head.size() + data_bytes_);
-  for (const char c : head) out.push_back(static_cast<std::byte>(c));
-  for (const std::vector<std::byte>& data : data_) {
-    out.insert(out.end(), data.begin(), data.end());
-    out.resize(out.size() + padding_bytes(data.size()));
+  std::vector<std::byte> out(head.size() + data_bytes_);
+  std::memcpy(out.data(), head.data(), head.size());
+  for (const TensorData& data : data_) {
+    if (data.bytes == 0) continue;
+    data.make_blocks(0, std::span(out).subspan(head.size() + data.offset, data.bytes));
   }
   return out;
 }
 
-Result<void> Writer::write(const std::string& path) const {
-  const auto failed = [&path] {
-    return io_error("{}: {}", path, std::generic_category().message(errno));
+Result<void> Writer::write(const std::string& path, int threads) const {
+  const auto failed = [&path](int error) {
+    return io_error("{}: {}", path, std::generic_category().message(error));
   };
-  const auto close_file = [](std::FILE* file) { std::fclose(file); };
-  std::unique_ptr<std::FILE, decltype(close_file)> file(std::fopen(path.c_str(), "wb"), close_file);
-  if (file == nullptr) return failed();
+  const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (file < 0) return failed(errno);
+  int error = write_file(file, threads);
+  if (close(file) != 0 && error == 0) error = errno;
+  if (error == 0) return {};
+  unlink(path.c_str());
+  return failed(error);
+}
+
+int Writer::write_file(int file, int threads) const {
   const std::string head = header();
-  bool written = std::fwrite(head.data(), 1, head.size(), file.get()) == head.size();
-  for (const std::vector<std::byte>& data : data_) {
-    const std::string padding(padding_bytes(data.size()), '\0');
-    written = written && std::fwrite(data.data(), 1, data.size(), file.get()) == data.size() &&
-              std::fwrite(padding.data(), 1, padding.size(), file.get()) == padding.size();
+  // What nobody writes, the padding, reads as zeros.
+  if (ftruncate(file, static_cast<off_t>(head.size() + data_bytes_)) != 0) return errno;
+  ThreadPool pool(threads);
+  for (const TensorData& data : data_) {
+    if (const int error = write_data(file, head.size() + data.offset, data, pool)) return error;
   }
-  if (!written || std::fflush(file.get()) != 0) return failed();
-  return {};
+  // The header comes last: a file whose making was interrupted is not taken for a model.
+  return write_at(file, std::as_bytes(std::span(head)), 0);
+}
+
+int Writer::write_data(int file, uint64_t position, const TensorData& data,
+                       ThreadPool& pool) const {
+  const uint64_t piece_bytes = kPieceBytes / data.block_bytes * data.block_bytes;
+  std::atomic<int> first_error{0};
+  pool.parallel_for((data.bytes + piece_bytes - 1) / piece_bytes, [&](size_t piece) {
+    if (first_error != 0) return;
+    const uint64_t begin = piece * piece_bytes;
+    std::vector<std::byte> bytes(std::min(piece_bytes, data.bytes - begin));
+    data.make_blocks(begin / data.block_bytes, bytes);
+    const int error = write_at(file, bytes, position + begin);
+    int none = 0;
+    if (error != 0) first_error.compare_exchange_strong(none, error);
+  });
+  return first_error;
 }
 
 }  // namespace octavo::gguf

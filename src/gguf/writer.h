@@ -1,4 +1,5 @@
-// Builds a GGUF version 3 file: metadata, then tensors, in the order in which they are added.
+// Builds a GGUF version 3 file: metadata, then tensors, in the order in which they are added. The
+// data of a tensor are given with it, or made piece by piece while the file is written.
 //
 // Owns what is added. Not safe for use by two threads at once. Adding a key or tensor twice, or a
 // tensor whose bytes do not fit its type and dimensions, is a mistake of the program (CHECK).
@@ -7,7 +8,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,7 +19,15 @@
 #include "gguf/value.h"
 #include "octavo/result.h"
 
+namespace octavo {
+class ThreadPool;
+}
+
 namespace octavo::gguf {
+
+// Makes the blocks of a tensor from number `first_block` on, as many as fill `out`. Called from
+// several threads at once, once for each block, in any order.
+using BlockMaker = std::function<void(uint64_t first_block, std::span<std::byte> out)>;
 
 class Writer {
  public:
@@ -36,20 +47,34 @@ class Writer {
   // `dims` as in TensorInfo: the length of a row first, 1 to 4 of them.
   void add_tensor(std::string_view name, DType type, const std::vector<uint64_t>& dims,
                   std::vector<std::byte> bytes);
+  void add_tensor(std::string_view name, DType type, const std::vector<uint64_t>& dims,
+                  BlockMaker make_blocks);
 
   // The whole file.
   std::vector<std::byte> bytes() const;
-  Result<void> write(const std::string& path) const;
+  // Writes a new file, with `threads` threads; one that exists is left alone, an error. After an
+  // error there is no file.
+  Result<void> write(const std::string& path, int threads = 1) const;
 
  private:
+  struct TensorData {
+    BlockMaker make_blocks;
+    uint64_t block_bytes = 0;
+    uint64_t bytes = 0;
+    uint64_t offset = 0;  // in the data section
+  };
+
   std::string header() const;  // all before the first tensor's data, with the padding
-  size_t padding_bytes(size_t position) const;
+  uint64_t padding_bytes(uint64_t position) const;
+  // Both return 0 or an error number.
+  int write_file(int file, int threads) const;
+  int write_data(int file, uint64_t position, const TensorData& data, ThreadPool& pool) const;
 
   uint32_t alignment_bytes_;
   uint64_t key_count_ = 0;
   std::string keys_;     // the encoded metadata
   std::string tensors_;  // the encoded tensor descriptions
-  std::vector<std::vector<std::byte>> data_;
+  std::vector<TensorData> data_;
   uint64_t data_bytes_ = 0;                   // of the data section so far, with the padding
   std::set<std::string, std::less<>> names_;  // of keys and tensors, marked apart
 };

@@ -18,7 +18,7 @@ class HelpTest : public ::testing::Test {
                  add_perplexity_command(program_), add_inspect_command(program_),
                  add_tokenize_command(program_),   add_simulate_command(program_),
                  add_serve_command(program_),      add_bench_command(program_),
-                 add_help_command(program_)};
+                 add_make_model_command(program_), add_help_command(program_)};
   }
 
   CLI::App program_;
@@ -44,17 +44,24 @@ TEST_F(HelpTest, ShowsDefaults) {
   EXPECT_NE(text.find("[auto]"), std::string::npos);
 }
 
+// As troff wants hyphens.
+std::string escaped(const std::string& name) {
+  std::string out;
+  for (const char c : name) {
+    if (c == '-') out += '\\';
+    out += c;
+  }
+  return out;
+}
+
 TEST_F(HelpTest, TheManualHasEveryOptionOnce) {
   const std::string manual = manual_page(program_);
   for (const Command& command : commands_) {
-    EXPECT_NE(manual.find("\n.SS octavo " + command.app->get_name()), std::string::npos);
+    const std::string title = "\n.SS octavo " + escaped(command.app->get_name());
+    EXPECT_NE(manual.find(title), std::string::npos) << title;
     for (const CLI::Option* option : command.app->get_options()) {
       if (option == command.app->get_help_ptr() || option->get_positional()) continue;
-      std::string line = "\n.B \\-\\-";
-      for (const char c : option->get_lnames().front()) {
-        if (c == '-') line += '\\';
-        line += c;
-      }
+      const std::string line = "\n.B \\-\\-" + escaped(option->get_lnames().front());
       EXPECT_NE(manual.find(line), std::string::npos) << line;
     }
   }

@@ -142,6 +142,22 @@ TEST_F(ProgramTest, RunAnswersOnce) {
   EXPECT_NE(system.out, chat.out);
 }
 
+TEST_F(ProgramTest, MakesAModelThatRuns) {
+  const std::string file = (folder_ / "random.gguf").string();
+  const std::string make = "make-model --preset test --type Q4_0 " + file;
+  const Outcome made = run(make + " --vocab-from " + model_);
+  EXPECT_EQ(made.code, 0) << made.err;
+  EXPECT_EQ(made.out.find(file + ": "), 0u) << made.out;
+  const Outcome answer = run("run " + file + " --raw --max-tokens 8 --ignore-eos --prompt hello");
+  EXPECT_EQ(answer.code, 0) << answer.err;
+  EXPECT_GT(answer.out.size(), 1u);
+  expect_error(make, 1, file + ": File exists");
+  expect_error("make-model --preset test /absent/random.gguf", 1,
+               "/absent/random.gguf: No such file or directory");
+  expect_error("make-model --preset huge " + file, 2,
+               "preset: 'huge' is not one of llama-8b, tiny-1b, test");
+}
+
 TEST_F(ProgramTest, TheInstructionSetCanBeForced) {
   const std::string arguments =
       "run " + model_ + " --raw --temperature 0 --max-tokens 8 --ignore-eos --prompt hello";

@@ -35,6 +35,7 @@ class Split : public testing::Test {
     writer.add("split.tensors.count", {ValueType::i32, Scalar(int64_t{tensors_in_all})});
     if (number == 0) writer.add_string("general.name", "whole");
     writer.add_tensor(tensor, DType::f32, {number + 1}, pattern_bytes(4 * (number + 1)));
+    std::filesystem::remove(path);
     ASSERT_TRUE(writer.write(path).ok());
   }
 
@@ -111,6 +112,7 @@ TEST_F(Split, RefusesWrongKeysAndNames) {
 
   Writer writer;
   writer.add_u32("split.count", 100'000);
+  std::filesystem::remove(other);
   ASSERT_TRUE(writer.write(other).ok());
   EXPECT_EQ(error_of(other), other + ": key 'split.count': 100000, more than 99999");
 }
