@@ -55,6 +55,7 @@ void write_requantised(DType type, const std::string& path) {
     gguf::dequantize_row(tensor.type, tensor.data, values.data(), values.size());
     writer.add_tensor(tensor.name, type, dims, gguf::quantize(type, values));
   }
+  std::filesystem::remove(path);
   const Result<void> written = writer.write(path);
   ASSERT_TRUE(written.ok()) << written.error().message;
 }
