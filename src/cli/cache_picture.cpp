@@ -14,20 +14,39 @@ constexpr int kMostLines = 12;
 // In order of how busy a block is.
 enum class Look { uncommitted, free, cached, in_use, shared };
 
-const char* character(Look look) {
+struct Paint {
+  const char* character;
+  const char* colour;  // an attribute of the terminal
+};
+
+// Without colours, the density tells them apart.
+Paint paint_of(Look look) {
   switch (look) {
     case Look::uncommitted:
-      return " ";
+      return {" ", "0"};
     case Look::free:
-      return "·";
+      return {"·", "2"};  // faint
     case Look::cached:
-      return "░";
+      return {"░", "2"};
     case Look::in_use:
-      return "█";
+      return {"▒", "32"};  // green
     case Look::shared:
-      return "▓";
+      return {"█", "33"};  // yellow
   }
-  return " ";
+  return {" ", "0"};
+}
+
+void draw(std::string& out, Look look, size_t count, bool colour) {
+  const Paint paint = paint_of(look);
+  if (colour) out += fmt::format("\x1b[{}m", paint.colour);
+  for (size_t i = 0; i < count; ++i) out += paint.character;
+  if (colour) out += "\x1b[0m";
+}
+
+std::string mark(Look look, bool colour) {
+  std::string out;
+  draw(out, look, 1, colour);
+  return out;
 }
 
 Look look_of(const BlockSnapshot& block) {
@@ -40,7 +59,7 @@ double percent(int64_t part, int64_t whole) {
   return whole > 0 ? 100.0 * static_cast<double>(part) / static_cast<double>(whole) : 0.0;
 }
 
-void draw_blocks(const CacheSnapshot& snapshot, int width, std::string& out) {
+void draw_blocks(const CacheSnapshot& snapshot, int width, bool colour, std::string& out) {
   std::vector<Look> looks(static_cast<size_t>(snapshot.blocks_total), Look::uncommitted);
   for (const BlockSnapshot& block : snapshot.blocks) {
     looks[static_cast<size_t>(block.block)] = look_of(block);
@@ -49,14 +68,21 @@ void draw_blocks(const CacheSnapshot& snapshot, int width, std::string& out) {
   while (!looks.empty() && looks.back() == Look::uncommitted) looks.pop_back();
   const auto columns = static_cast<size_t>(std::max(width, 20));
   const size_t per_character = (looks.size() + columns * kMostLines - 1) / (columns * kMostLines);
-  size_t column = 0;
+  std::vector<Look> drawn;  // by character
   for (size_t i = 0; i < looks.size(); i += per_character) {
     const size_t end = std::min(looks.size(), i + per_character);
-    out += character(*std::max_element(looks.begin() + static_cast<std::ptrdiff_t>(i),
-                                       looks.begin() + static_cast<std::ptrdiff_t>(end)));
-    if (++column % columns == 0) out += '\n';
+    drawn.push_back(*std::max_element(looks.begin() + static_cast<std::ptrdiff_t>(i),
+                                      looks.begin() + static_cast<std::ptrdiff_t>(end)));
   }
-  if (column % columns != 0) out += '\n';
+  // Equal neighbours in a line are drawn at once.
+  for (size_t i = 0; i < drawn.size();) {
+    const size_t line_end = std::min(drawn.size(), (i / columns + 1) * columns);
+    size_t end = i + 1;
+    while (end < line_end && drawn[end] == drawn[i]) ++end;
+    draw(out, drawn[i], end - i, colour);
+    if (end == line_end) out += '\n';
+    i = end;
+  }
   if (per_character > 1) {
     fmt::format_to(std::back_inserter(out), "(a character for {} blocks, the busiest of them)\n",
                    per_character);
@@ -71,15 +97,16 @@ std::string hit_rate(const EngineStats& stats) {
                      percent(stats.prefix_hit_tokens, stats.prefix_query_tokens));
 }
 
-std::string cache_picture(const CacheSnapshot& snapshot, const EngineStats& stats, int width) {
+std::string cache_picture(const CacheSnapshot& snapshot, const EngineStats& stats, int width,
+                          bool colour) {
   std::string out;
-  draw_blocks(snapshot, width, out);
+  draw_blocks(snapshot, width, colour, out);
   fmt::format_to(std::back_inserter(out),
                  "{} {} blocks in use, {} {} of them shared, {} {} cached, {} {} free; {} without "
                  "memory; {} tokens each\n",
-                 character(Look::in_use), snapshot.blocks_in_use, character(Look::shared),
-                 snapshot.blocks_shared, character(Look::cached), snapshot.blocks_cached,
-                 character(Look::free), snapshot.blocks_free, snapshot.blocks_uncommitted,
+                 mark(Look::in_use, colour), snapshot.blocks_in_use, mark(Look::shared, colour),
+                 snapshot.blocks_shared, mark(Look::cached, colour), snapshot.blocks_cached,
+                 mark(Look::free, colour), snapshot.blocks_free, snapshot.blocks_uncommitted,
                  snapshot.block_size);
   fmt::format_to(std::back_inserter(out), "{} of {} slots in use are empty ({:.1f} %); {}\n",
                  snapshot.wasted_slots(), snapshot.owned_slots,

@@ -88,8 +88,8 @@ class Console {
     } else if (name == "/stats") {
       show_stats();
     } else if (name == "/cache") {
-      fmt::print(
-          "{}", cache_picture(engine_.cache_snapshot(), engine_.stats(), terminal_columns(stdout)));
+      fmt::print("{}", cache_picture(engine_.cache_snapshot(), engine_.stats(),
+                                     terminal_columns(stdout), colour_));
     } else if (name == "/exit") {
       is_leaving_ = true;
     } else {
