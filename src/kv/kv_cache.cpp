@@ -254,7 +254,6 @@ void KvCache::release(SequenceBlocks& blocks, Afterlife afterlife) {
       const BlockId block = table.blocks[i];
       if (block == kNoBlock) continue;
       content(block).offload = afterlife == Afterlife::offloaded;
-      if (afterlife == Afterlife::forgotten) forget(block);
       drop_owner(block, blocks.retention);
     }
   }

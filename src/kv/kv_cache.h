@@ -88,12 +88,11 @@ struct PrefixMatch {
   }
 };
 
-// What becomes of the content of blocks that their last owner leaves. All but the last stay cached
-// until their room is needed.
+// What becomes of the content of blocks that their last owner leaves. They stay cached until their
+// room is needed.
 enum class Afterlife : uint8_t {
   offloaded,  // then it goes to the host tier, if there is one
   cached,     // then it is forgotten
-  forgotten,  // at once
 };
 
 // A sequence's blocks and how many of its tokens are computed, once the planned steps have run.
@@ -154,6 +153,9 @@ class KvCache {
   void index_tail(SequenceBlocks& blocks, std::span<const TokenId> tokens, int32_t count);
   // The sequence goes back to `count` computed tokens: the blocks after them may be written again.
   void unindex_after(SequenceBlocks& blocks, int32_t count);
+  // Forgets what the pool's blocks hold under an extra key whose sequences have all been released.
+  // Copies in the host tier, which nobody will ask for, go as the least recently used ones.
+  void forget_key(std::string_view extra_key);
 
   // Content from elsewhere: a slot of the host tier for the last block of `tokens` (whole blocks,
   // or fewer tokens in the last). The caller fills it before the next plan; what the slot held is

@@ -228,6 +228,31 @@ void KvCache::index_tail(SequenceBlocks& blocks, std::span<const TokenId> tokens
   index_.drop_reference(entry);
 }
 
+void KvCache::forget_key(std::string_view extra_key) {
+  const EntryId root = index_.find_root(extra_key);
+  if (root == kNoEntry) return;
+  std::vector<EntryId> entries = {root};  // each referred to, so that it outlives its blocks
+  index_.add_reference(root);
+  for (size_t i = 0; i < entries.size(); ++i) {
+    for (EntryId child = index_.first_child(entries[i]); child != kNoEntry;
+         child = index_.next_sibling(child)) {
+      index_.add_reference(child);
+      entries.push_back(child);
+    }
+  }
+  for (const EntryId entry : entries) {
+    for (size_t g = 0; g < config_.groups.size(); ++g) {
+      const auto group = static_cast<int32_t>(g);
+      for (BlockId block = index_.block(entry, group); block != kNoBlock;
+           block = index_.block(entry, group)) {
+        OCTAVO_CHECK(pool_.owners(block) == 0, "block {} is in use and forgotten", block);
+        forget(block);
+      }
+    }
+    index_.drop_reference(entry);
+  }
+}
+
 HostSlot KvCache::offer_host_block(std::span<const TokenId> tokens, std::string_view extra_key,
                                    int32_t group) {
   if (!config_.prefix_cache || tokens.empty() || host_.slots() == 0) return kNoSlot;

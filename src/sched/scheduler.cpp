@@ -137,7 +137,7 @@ void Scheduler::finish(Sequence& s) {
       break;
     case Sequence::State::running:
       running_.erase(std::ranges::lower_bound(running_, s.rank(), {}, &Sequence::rank));
-      leave_running(s, kv_.config().prefix_cache ? Afterlife::offloaded : Afterlife::forgotten);
+      leave_running(s, Afterlife::offloaded);
       break;
     case Sequence::State::gathering:
       break;
@@ -149,7 +149,11 @@ void Scheduler::finish(Sequence& s) {
   if (s.gang_ != nullptr) leave_gang(s);
   const auto request = requests_.find(s.request_);
   std::erase(request->second.sequences, s.id_);
-  if (request->second.sequences.empty()) requests_.erase(request);
+  if (request->second.sequences.empty()) {
+    requests_.erase(request);
+    // Not before: an output that was preempted comes back to what it shares with the others.
+    if (!kv_.config().prefix_cache) kv_.forget_key(*s.extra_key_);
+  }
   destroy_if_unused(s);
 }
 
@@ -166,9 +170,7 @@ void Scheduler::begin_running(Sequence& s) {
 // The sequence gives back what running took; the caller removes it from running_.
 void Scheduler::leave_running(Sequence& s, Afterlife afterlife) {
   const auto known = static_cast<int32_t>(s.tokens_.size());
-  if (afterlife != Afterlife::forgotten) {
-    kv_.index_tail(s.blocks_, s.tokens_, std::min(s.computed_, known));
-  }
+  kv_.index_tail(s.blocks_, s.tokens_, std::min(s.computed_, known));
   kv_.release(s.blocks_, afterlife);
   if (--requests_.at(s.request_).running == 0) --running_requests_;
   promised_blocks_ -= std::exchange(s.promised_blocks_, 0);

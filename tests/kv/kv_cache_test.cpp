@@ -224,18 +224,22 @@ TEST(KvCache, ReleaseIdleForgetsThePrefixesAndGivesTheMemoryBack) {
   expect_sound(kv, {&b});
 }
 
-TEST(KvCache, TheLastOwnerMayForgetTheContent) {
-  KvCache kv(config({{0}}, 10));
-  const Tokens tokens = count_from(0, 16);
-  SequenceBlocks a = computed(kv, tokens);
-  SequenceBlocks b;
-  kv.fork(a, b);
-  kv.release(a, Afterlife::forgotten);
-  EXPECT_EQ(kv.match(count_from(0, 17), "").blocks, 4);  // b still has it
-  kv.release(b, Afterlife::forgotten);
-  EXPECT_EQ(kv.match(count_from(0, 17), "").blocks, 0);
-  EXPECT_EQ(kv.counts().cached, 0);
-  EXPECT_EQ(kv.counts().free, 4);
+TEST(KvCache, AKeyIsForgottenWithAllItsBranches) {
+  KvCache kv(config({{0}}, 20));
+  for (const TokenId last : {100, 200}) {
+    Tokens tokens = count_from(0, 8);
+    for (const TokenId token : count_from(last, 8)) tokens.push_back(token);
+    SequenceBlocks blocks = computed(kv, tokens, "gone");
+    kv.release(blocks);
+  }
+  SequenceBlocks other = computed(kv, count_from(0, 16), "kept");
+  kv.release(other);
+  EXPECT_EQ(kv.counts().cached, 2 * 4 + 4);
+  kv.forget_key("gone");
+  kv.forget_key("unknown");
+  EXPECT_EQ(kv.match(count_from(0, 17), "gone").blocks, 0);
+  EXPECT_EQ(kv.match(count_from(0, 17), "kept").blocks, 4);
+  EXPECT_EQ(kv.counts().cached, 4);
   expect_sound(kv, {});
 }
 

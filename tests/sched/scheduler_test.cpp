@@ -306,6 +306,19 @@ TEST_F(SchedulerTest, WithoutThePrefixCacheAPreemptedSequenceStillComesBackFromT
   EXPECT_EQ(scheduler_->cached_blocks(count_from(0, 6), ""), 0);
 }
 
+// The outputs share their prompt; the one that is preempted finds it again though the others have
+// ended by then.
+TEST_F(SchedulerTest, WithoutThePrefixCacheAPreemptedOutputFindsWhatItsSiblingsComputed) {
+  KvConfig off = kv_config(8);
+  off.prefix_cache = false;
+  make(off);
+  submit(count_from(0, 13), 16, 3);
+  while (scheduler_->has_work()) commit(plan());
+  EXPECT_GT(scheduler_->counters().preemptions, 0);
+  EXPECT_GE(scheduler_->counters().prefix_hit_tokens, 12);
+  EXPECT_EQ(scheduler_->kv().counts().cached, 0) << "nobody else may find it";
+}
+
 // What sequences find free to grow into follows what they hold, not how many they are.
 TEST_F(SchedulerTest, ShortSequencesKeepLittleRoomToGrow) {
   SchedulerLimits limits = wide_limits();
