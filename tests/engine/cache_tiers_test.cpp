@@ -104,38 +104,42 @@ TEST_P(CacheTiersTest, TheSameTokensWhereverABlockWas) {
   const int64_t block_bytes = block_bytes_of(GetParam());
   // Little more than the largest request needs; windows need less.
   const int64_t tight = (GetParam() == "gemma3" ? 35 : 10) * block_bytes;
-  int64_t recomputed = 0;
-  int64_t swapped = 0;
+  int64_t recomputed[2] = {};  // by whether there is a prefix cache
+  int64_t swapped[2] = {};
+  int64_t swapped_in[2] = {};
   for (const int64_t batch_tokens : {1, 7, 16, 64, 4096}) {
     SCOPED_TRACE("batch_tokens " + std::to_string(batch_tokens));
-    EngineConfig config = this->config();
-    config.batch_tokens = batch_tokens;
-    config.prefix_cache = false;
-    EXPECT_EQ(run_together(*make_engine(config), requests), alone) << "without the cache";
-    config.prefix_cache = true;
-    EXPECT_EQ(run_together(*make_engine(config), requests), alone) << "with it";
-    config.kv_memory_bytes = tight;
-    {
-      auto engine = make_engine(config);
-      EXPECT_EQ(run_together(*engine, requests), alone) << "recomputed";
-      recomputed += engine->stats().preemptions;
-      EXPECT_EQ(engine->stats().swap_preemptions, 0);
+    for (const bool prefix_cache : {false, true}) {
+      SCOPED_TRACE(prefix_cache ? "with the prefix cache" : "without the prefix cache");
+      EngineConfig config = this->config();
+      config.batch_tokens = batch_tokens;
+      config.prefix_cache = prefix_cache;
+      EXPECT_EQ(run_together(*make_engine(config), requests), alone);
+      config.kv_memory_bytes = tight;
+      {
+        auto engine = make_engine(config);
+        EXPECT_EQ(run_together(*engine, requests), alone) << "recomputed";
+        recomputed[prefix_cache] += engine->stats().preemptions;
+        EXPECT_EQ(engine->stats().swap_preemptions, 0);
+      }
+      config.kv_host_memory_bytes = 64 * groups_of(GetParam()) * block_bytes;
+      {
+        auto engine = make_engine(config);
+        EXPECT_EQ(run_together(*engine, requests), alone) << "swapped";
+        EXPECT_EQ(run_together(*engine, requests), alone) << "swapped, again";
+        const EngineStats stats = engine->stats();
+        swapped[prefix_cache] += stats.swap_preemptions;
+        swapped_in[prefix_cache] += stats.blocks_swapped_in;
+      }
+      config.kv_host_memory_bytes = 3 * groups_of(GetParam()) * block_bytes;  // always full
+      EXPECT_EQ(run_together(*make_engine(config), requests), alone) << "swapped, with little room";
     }
-    config.kv_host_memory_bytes = 64 * groups_of(GetParam()) * block_bytes;
-    {
-      auto engine = make_engine(config);
-      EXPECT_EQ(run_together(*engine, requests), alone) << "swapped";
-      EXPECT_EQ(run_together(*engine, requests), alone) << "swapped, again";
-      const EngineStats stats = engine->stats();
-      swapped += stats.swap_preemptions;
-      EXPECT_GT(stats.blocks_swapped_out, 0);
-      EXPECT_GT(stats.blocks_swapped_in, 0);
-    }
-    config.kv_host_memory_bytes = 3 * groups_of(GetParam()) * block_bytes;  // always full
-    EXPECT_EQ(run_together(*make_engine(config), requests), alone) << "swapped, with little room";
   }
-  EXPECT_GT(recomputed, 0) << "the pool was not tight enough to show anything";
-  EXPECT_GT(swapped, 0);
+  for (const bool prefix_cache : {false, true}) {
+    EXPECT_GT(recomputed[prefix_cache], 0) << "the pool was not tight enough to show anything";
+    EXPECT_GT(swapped[prefix_cache], 0);
+    EXPECT_GT(swapped_in[prefix_cache], 0);
+  }
 }
 
 TEST_P(CacheTiersTest, TheDiskSurvivesARestart) {
@@ -310,23 +314,35 @@ TEST(CacheTiersDisk, AFullDiskFailsNoRequest) {
                 ": cannot be written: File too large; the disk tier is off\n");
 }
 
+// What is in the pool then, and what is in the host tier: a small pool has most of it there.
 TEST(CacheTiersDisk, IdleMemoryGoesToTheDisk) {
-  const ScratchFolder folder;
-  EngineConfig config = golden_config("llama");
-  config.kv_disk = folder.path("kv.cache");
-  config.kv_idle_seconds = 1;
-  auto engine = make_engine(config);
-  const Request request = greedy(random_tokens(1, 64), 4);
-  const auto first = run_to_end(*engine, request);
-  for (int i = 0; i < 100 && engine->stats().blocks_uncommitted < engine->stats().blocks_total;
-       ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  for (const int64_t pool_blocks : {1000, 8}) {
+    SCOPED_TRACE(std::to_string(pool_blocks) + " blocks in the pool");
+    const ScratchFolder folder;
+    EngineConfig config = golden_config("llama");
+    config.kv_disk = folder.path("kv.cache");
+    config.kv_idle_seconds = 1;
+    config.kv_memory_bytes = pool_blocks * block_bytes_of("llama");
+    config.kv_host_memory_bytes = 64 * block_bytes_of("llama");
+    auto engine = make_engine(config);
+    std::vector<Request> requests;
+    for (uint32_t i = 0; i < 5; ++i) requests.push_back(greedy(random_tokens(i, 64), 4));
+    const Records first = run_alone(*engine, requests);
+    EngineStats stats = engine->stats();
+    EXPECT_EQ(stats.blocks_swapped_out > 0, pool_blocks == 8);
+    const auto is_idle = [](const EngineStats& now) {
+      return now.blocks_uncommitted == now.blocks_total && now.host_blocks_used == 0;
+    };
+    for (int i = 0; i < 200 && !is_idle(stats); ++i, stats = engine->stats()) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+    EXPECT_TRUE(is_idle(stats));
+    EXPECT_EQ(stats.blocks_cached, 0);
+    wait_for_disk(*engine);
+    EXPECT_EQ(run_alone(*engine, requests), first);
+    EXPECT_GE(engine->stats().disk_blocks_read, 5 * 4);
+    EXPECT_EQ(engine->stats().prefix_hit_tokens, 5 * 63) << "all but the last token of each";
   }
-  EXPECT_EQ(engine->stats().blocks_cached, 0);
-  wait_for_disk(*engine);
-  EXPECT_EQ(run_to_end(*engine, request), first);
-  EXPECT_EQ(engine->stats().prefix_hit_tokens, 63);
-  EXPECT_GT(engine->stats().disk_blocks_read, 0);
 }
 
 }  // namespace

@@ -3,9 +3,12 @@
 // engine.
 //
 // Some rounds run with the other tests. OCTAVO_TEST_SOAK=SECONDS goes on for that long;
-// OCTAVO_TEST_SEED=N begins with another seed.
+// OCTAVO_TEST_SEED=N begins with another seed. Whatever the seed, all rounds together must have
+// been where it is dangerous: types, tiers and chunk sizes take turns, and counters show what was
+// reached.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <thread>
@@ -17,8 +20,65 @@
 namespace octavo {
 namespace {
 
-constexpr int kRounds = 6;
 constexpr int kRequests = 40;
+// Each round takes the next of each list. The lengths have no common divisor, so that in time every
+// one meets every other.
+constexpr const char* kKvTypes[] = {"f32", "q8_0", "f16", "iq4_nl", "bf16"};
+constexpr int64_t kBatchTokens[] = {1, 7, 8, 16, 64, 512, 4096};
+struct Tiers {
+  bool host = false;
+  bool disk = false;
+};
+constexpr Tiers kTiers[] = {{}, {.host = true}, {.disk = true}, {.host = true, .disk = true}};
+constexpr int kRounds = 8;  // with the other tests: once through every list
+
+template <class T, size_t n>
+const T& turn(const T (&all)[n], uint32_t round) {
+  return all[round % n];
+}
+
+// What happened in all rounds.
+struct Reached {
+  int64_t recomputed = 0;
+  int64_t swapped = 0;
+  int64_t from_host = 0;  // blocks
+  int64_t to_disk = 0;
+  int64_t from_disk = 0;
+  int64_t copies = 0;
+  int64_t evictions = 0;
+  int64_t prefix_hits = 0;
+  int64_t beam_searches = 0;  // finished
+  int64_t forks = 0;          // finished requests of several outputs
+  int64_t cancelled = 0;      // outputs
+  int64_t cut_short = 0;      // of those, some of whose tokens had come
+  int64_t idle = 0;           // times that all memory was given back
+
+  void add(const EngineStats& stats) {
+    recomputed += stats.preemptions - stats.swap_preemptions;
+    swapped += stats.swap_preemptions;
+    from_host += stats.blocks_swapped_in;
+    to_disk += stats.disk_blocks_stored;
+    from_disk += stats.disk_blocks_read;
+    copies += stats.block_copies;
+    evictions += stats.evictions;
+    prefix_hits += stats.prefix_hit_tokens;
+  }
+  void expect_everything() const {
+    EXPECT_GT(recomputed, 0);
+    EXPECT_GT(swapped, 0);
+    EXPECT_GT(from_host, 0);
+    EXPECT_GT(to_disk, 0);
+    EXPECT_GT(from_disk, 0);
+    EXPECT_GT(copies, 0);
+    EXPECT_GT(evictions, 0);
+    EXPECT_GT(prefix_hits, 0);
+    EXPECT_GT(beam_searches, 0);
+    EXPECT_GT(forks, 0);
+    EXPECT_GT(cancelled, 0);
+    EXPECT_GT(cut_short, 0);
+    EXPECT_GT(idle, 0);
+  }
+};
 
 class Random {
  public:
@@ -36,11 +96,13 @@ class Random {
 };
 
 // What random_requests() leaves out.
-void add_kinds(std::vector<Request>& requests, Random& random) {
+void add_kinds(std::vector<Request>& requests, int64_t batch_tokens, Random& random) {
   for (Request& request : requests) {
     if (random.one_in(4)) request.cache_salt = random.one_in(2) ? "one" : "another";
     request.cache_priority = static_cast<int32_t>(random.up_to(4));
     request.cache_ttl_seconds = random.one_in(3) ? 1 : 0;
+    // All beams of a search must fit into a step.
+    if (request.beam && request.beam->width > batch_tokens) request.beam.reset();
     if (request.beam) continue;
     if (random.one_in(4)) request.sampling.stop = {"e", "the"};
     if (random.one_in(8)) {
@@ -53,30 +115,51 @@ void add_kinds(std::vector<Request>& requests, Random& random) {
   }
 }
 
+EngineConfig calm_config(uint32_t seed, Random& random) {
+  const std::string kv_dtype = turn(kKvTypes, seed);
+  const bool has_scales = kv_dtype == "q8_0" || kv_dtype == "iq4_nl";  // of 32 dimensions
+  EngineConfig config =
+      golden_config(has_scales ? random.pick({"qwen3", "llama_q4_1"})
+                               : random.pick({"llama", "gemma3", "qwen3", "llama_q4_1"}));
+  config.kv_dtype = kv_dtype;
+  return config;
+}
+
 // A pool that holds the largest of the requests and little more, or plenty.
-EngineConfig random_config(const EngineConfig& calm, int64_t block_bytes, Random& random,
-                           const std::string& disk) {
+EngineConfig random_config(const EngineConfig& calm, uint32_t seed, int64_t block_bytes,
+                           Random& random, const std::string& disk) {
   EngineConfig config = calm;
+  const Tiers tiers = turn(kTiers, seed);
   const int64_t groups = calm.model_path.find("gemma3") != std::string::npos ? 7 : 1;
-  config.prefix_cache = !random.one_in(4);
+  config.prefix_cache = tiers.disk || !random.one_in(4);  // the disk keeps nothing else
   config.kv_memory_bytes = static_cast<int64_t>(10 + random.up_to(30)) * groups * block_bytes;
-  if (random.one_in(2)) {
+  if (tiers.host) {
     config.kv_host_memory_bytes = static_cast<int64_t>(1 + random.up_to(30)) * groups * block_bytes;
   }
-  if (config.prefix_cache && random.one_in(3)) {  // the disk keeps nothing else
+  if (tiers.disk) {
     config.kv_disk = disk;
     config.kv_disk_bytes = int64_t{4} << 20;
   }
-  config.batch_tokens = random.pick({8, 16, 64, 512});
+  config.batch_tokens = turn(kBatchTokens, seed);
   config.max_sequences = random.pick({8, 32, 256});
   config.threads = 1 + random.up_to(3);
   config.kv_idle_seconds = 1;
   return config;
 }
 
-// Some are cancelled, on the way or before; what was read until then is part of the whole.
+// What came before a cancellation is the beginning of the whole.
+bool is_beginning(const OutputRecord& part, const OutputRecord& whole) {
+  const auto begins = [](const auto& a, const auto& b) {
+    return a.size() <= b.size() && std::equal(a.begin(), a.end(), b.begin());
+  };
+  return begins(part.tokens, whole.tokens) && begins(part.logprobs, whole.logprobs) &&
+         begins(part.text, whole.text);
+}
+
+// Some are cancelled, on the way or before.
 void compare(Engine& engine, const std::vector<Request>& requests,
-             const std::vector<std::vector<OutputRecord>>& alone, Random& random) {
+             const std::vector<std::vector<OutputRecord>>& alone, Random& random,
+             Reached& reached) {
   std::vector<std::unique_ptr<Stream>> streams;
   for (const Request& request : requests) {
     auto stream = engine.submit(request);
@@ -84,6 +167,7 @@ void compare(Engine& engine, const std::vector<Request>& requests,
     streams.push_back(std::move(stream).value());
   }
   for (size_t i = 0; i < requests.size(); ++i) {
+    SCOPED_TRACE("request " + std::to_string(i));
     std::vector<OutputRecord> outputs(static_cast<size_t>(requests[i].outputs));
     const bool cancelled = random.one_in(6);
     uint32_t events_left = cancelled ? random.up_to(4) : ~0U;
@@ -94,20 +178,36 @@ void compare(Engine& engine, const std::vector<Request>& requests,
     }
     for (size_t k = 0; k < outputs.size(); ++k) {
       if (outputs[k].finish != FinishReason::cancelled) {
-        ASSERT_EQ(outputs[k], alone[i][k]) << "request " << i << " output " << k;
-      } else {
-        ASSERT_TRUE(cancelled) << "request " << i;
-        ASSERT_TRUE(alone[i][k].text.starts_with(outputs[k].text)) << "request " << i;
+        ASSERT_EQ(outputs[k], alone[i][k]) << "output " << k;
+        continue;
       }
+      ASSERT_TRUE(cancelled);
+      ASSERT_TRUE(is_beginning(outputs[k], alone[i][k])) << "output " << k;
+      ++reached.cancelled;
+      if (!outputs[k].tokens.empty()) ++reached.cut_short;
     }
+    if (cancelled) continue;
+    if (requests[i].beam) ++reached.beam_searches;
+    if (outputs.size() > 1 && !requests[i].beam) ++reached.forks;
   }
 }
 
-void run_round(uint32_t seed) {
+// As long as an idle engine needs to give its memory back, and no longer than a slow machine does.
+void idle(Engine& engine, Reached& reached) {
+  for (int i = 0; i < 200; ++i) {
+    const EngineStats stats = engine.stats();
+    if (stats.blocks_uncommitted == stats.blocks_total && stats.host_blocks_used == 0) {
+      ++reached.idle;
+      return;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+}
+
+void run_round(uint32_t seed, Reached& reached) {
   SCOPED_TRACE("OCTAVO_TEST_SEED=" + std::to_string(seed));
   Random random(seed);
-  EngineConfig calm = golden_config(random.pick({"llama", "gemma3", "qwen3", "llama_q4_1"}));
-  calm.kv_dtype = random.pick({"f32", "f16", "bf16"});
+  const EngineConfig calm = calm_config(seed, random);
   std::vector<Request> requests;
   std::vector<std::vector<OutputRecord>> alone;
   int64_t block_bytes = 0;
@@ -117,17 +217,21 @@ void run_round(uint32_t seed) {
     auto engine = make_engine(config);
     block_bytes = engine->stats().block_bytes;
     requests = random_requests(random.next(), engine->model().vocabulary, kRequests);
-    add_kinds(requests, random);
+    add_kinds(requests, turn(kBatchTokens, seed), random);
     for (const Request& request : requests) alone.push_back(run_to_end(*engine, request));
   }
   const ScratchFolder folder;
-  const EngineConfig config = random_config(calm, block_bytes, random, folder.path("kv.disk"));
+  const EngineConfig config =
+      random_config(calm, seed, block_bytes, random, folder.path("kv.disk"));
   auto engine = make_engine(config);
-  for (int pass = 0; pass < 3; ++pass) {
-    ASSERT_NO_FATAL_FAILURE(compare(*engine, requests, alone, random));
-    if (random.one_in(3)) engine = nullptr;  // what is on the disk, the next one finds
-    if (random.one_in(6)) std::this_thread::sleep_for(std::chrono::milliseconds(1200));
-    if (!engine) engine = make_engine(config);
+  const uint32_t idle_after = random.up_to(3);
+  for (uint32_t pass = 0; pass < 3; ++pass) {
+    ASSERT_NO_FATAL_FAILURE(compare(*engine, requests, alone, random, reached));
+    if (pass == idle_after) idle(*engine, reached);
+    if (pass < 2 && !random.one_in(3)) continue;
+    reached.add(engine->stats());
+    engine = nullptr;  // what is on the disk, the next one finds
+    if (pass < 2) engine = make_engine(config);
   }
 }
 
@@ -140,10 +244,12 @@ TEST(Soak, WhateverHappensARequestGivesWhatItGivesAlone) {
   const auto end =
       std::chrono::steady_clock::now() + std::chrono::seconds(number_of("OCTAVO_TEST_SOAK", 0));
   auto seed = static_cast<uint32_t>(number_of("OCTAVO_TEST_SEED", 20261125));
+  Reached reached;
   for (int round = 0; round < kRounds || std::chrono::steady_clock::now() < end; ++round) {
-    ASSERT_NO_FATAL_FAILURE(run_round(seed++));
+    ASSERT_NO_FATAL_FAILURE(run_round(seed++, reached));
     if (testing::Test::HasFailure()) return;
   }
+  reached.expect_everything();
 }
 
 }  // namespace
