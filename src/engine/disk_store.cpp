@@ -220,9 +220,12 @@ bool DiskStore::is_sound(const Header& header, int64_t offset) const {
 }
 
 // Reads headers alone: bodies are checked when they are wanted. From a sound header the next one is
-// a record away; where there is none, it may begin at any page.
+// a record away; where there is none, it may begin at any page. What is found can be found by
+// others once all of it is known: the newest record of a name is the one that counts.
 void DiskStore::scan() {
   std::unordered_map<uint64_t, uint64_t> serials;
+  std::map<int64_t, Place> places;
+  std::unordered_map<uint64_t, int64_t> offsets;
   int64_t offset = kPageBytes;
   Header header;
   while (read_fully(file_, &header, sizeof header, offset)) {
@@ -234,17 +237,19 @@ void DiskStore::scan() {
       next_serial_ = header.serial + 1;
       write_offset_ = offset + header.bytes();
     }
-    const std::lock_guard lock(mutex_);
     uint64_t& newest = serials[header.hash];
     if (header.serial > newest) {
       newest = header.serial;
-      const auto older = offsets_.find(header.hash);
-      if (older != offsets_.end()) places_.erase(older->second);
-      offsets_[header.hash] = offset;
-      places_[offset] = {header.hash, header.bytes()};
+      const auto older = offsets.find(header.hash);
+      if (older != offsets.end()) places.erase(older->second);
+      offsets[header.hash] = offset;
+      places[offset] = {header.hash, header.bytes()};
     }
     offset += header.bytes();
   }
+  const std::lock_guard lock(mutex_);
+  places_ = std::move(places);
+  offsets_ = std::move(offsets);
 }
 
 int64_t DiskStore::record_bytes(const BlockName& name) const {

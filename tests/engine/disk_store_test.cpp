@@ -248,7 +248,14 @@ TEST_F(DiskStoreTest, AKilledWriterLeavesNothingWrong) {
         (void)store->put(sample.name(), sample.bytes);
       }
     }
-    usleep(20000 + 3000 * round);
+    // On a busy machine the child may take long to begin.
+    const auto is_filled = [this] {
+      std::error_code none;
+      const auto size = std::filesystem::file_size(path_, none);
+      return !none && size >= static_cast<uintmax_t>(DiskStore::kPageBytes + 3 * kRecordBytes);
+    };
+    for (int i = 0; i < 10000 && !is_filled(); ++i) usleep(1000);
+    usleep(3000 * round);
     kill(child, SIGKILL);
     waitpid(child, nullptr, 0);
     auto store = started(path_, DiskStore::kPageBytes + 16 * kRecordBytes);
