@@ -163,8 +163,8 @@ const CHARTS = [
    note: (d) => `${count(d.shared)} shared, ${count(d.cached)} cached, ${count(d.free)} free, of ${count(d.total)}`},
   {name: "Waste", value: (now) => (now.data.owned_slots > 0 ? 1 - now.data.filled_slots / now.data.owned_slots : 0), write: percent,
    note: () => "slots that are held and empty", most: 1},
-  {name: "Prompt tokens found in the cache", value: (now) => (now.data.prefix_query_tokens > 0 ? now.data.prefix_hit_tokens / now.data.prefix_query_tokens : 0),
-   write: percent, note: (d) => `${count(d.prefix_hit_tokens)} of ${count(d.prefix_query_tokens)} since the start`, most: 1},
+  {name: "Found in the cache", value: (now) => (now.data.prefix_query_tokens > 0 ? now.data.prefix_hit_tokens / now.data.prefix_query_tokens : 0),
+   write: percent, note: (d) => `${count(d.prefix_hit_tokens)} of ${count(d.prefix_query_tokens)} prompt tokens`, most: 1},
   {name: "KV memory", value: (now) => (now.data.total - now.data.uncommitted) * now.data.block_bytes / 2 ** 20,
    write: (v) => v.toFixed(v < 10 ? 1 : 0) + " MiB", note: tiers},
 ];
