@@ -15,12 +15,13 @@ let side = 13;  // pixels of a square, the gap included
 let columns = 1;
 let pointed = -1;
 
-// --- the colours of requests ---
+// --- the colours of sequences ---
 
-// Hues far apart for numbers that are near.
-function colourOf(request) {
+// Hues far apart for requests whose numbers are near; the outputs of one are its shades.
+function colourOf([, request, output]) {
   const hue = (request * 137.508) % 360;
-  return `hsl(${hue.toFixed(0)} 62% 52%)`;
+  const light = 52 + [0, 10, -10, 5, -5][output % 5];
+  return `hsl(${hue.toFixed(0)} 62% ${light}%)`;
 }
 
 // --- the pool ---
@@ -89,7 +90,7 @@ function drawSquare(pen, square, x, y, colours, isPointed) {
 // The filled part in full colour, empty slots paler; a frame where several outputs share it.
 function drawInUse(pen, square, x, y, edge, colours) {
   const sequence = last.data.sequences[square.owners[0]];
-  pen.fillStyle = sequence ? colourOf(sequence[1]) : colours.ink;
+  pen.fillStyle = sequence ? colourOf(sequence) : colours.ink;
   pen.globalAlpha = 0.35;
   pen.fillRect(x, y, edge, edge);
   pen.globalAlpha = 1;
