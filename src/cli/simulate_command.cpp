@@ -231,7 +231,8 @@ void add_bytes(CLI::App& app, const char* flag, int64_t& value, const char* help
 }
 
 // The validator's own description would be printed in place of the type's name.
-CLI::Validator between(double least, double most) {
+template <class Number>
+CLI::Validator between(Number least, Number most) {
   return CLI::Range(least, most).description("");
 }
 
@@ -240,7 +241,7 @@ void add_number(CLI::App& app, const char* flag, Integer& value, const char* hel
                 int64_t most) {
   app.add_option(flag, value, help)
       ->type_name("N")
-      ->check(between(static_cast<double>(least), static_cast<double>(most)))
+      ->check(between(least, most))
       ->capture_default_str();
 }
 
@@ -290,7 +291,7 @@ void add_machine_options(CLI::App& app, Options& o) {
   const auto add_time = [&app](const char* flag, double& value, const char* help) {
     app.add_option(flag, value, help)
         ->type_name("X")
-        ->check(between(0, 1e6))
+        ->check(between(0.0, 1e6))
         ->capture_default_str();
   };
   add_time("--weights-ms", o.machine.step_time.weights_ms,

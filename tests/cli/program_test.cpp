@@ -310,6 +310,8 @@ TEST_F(ProgramTest, SimulateSaysWhatIsWrong) {
   const std::string bad = write("bad", "TIMESTAMP,ContextTokens,GeneratedTokens\nx,1,1\n");
   expect_error("simulate " + bad, 2,
                bad + ":2: TIMESTAMP: 'x' is not a time such as 2023-11-16 18:15:46.68");
+  expect_error("simulate sharegpt --block-size 0", 2,
+               "simulate: --block-size: Value 0 not in range 1 to 256; see octavo help simulate");
   expect_error("simulate sharegpt --compare all", 2,
                "simulate: --compare: 'all' is not one of policies, block-sizes, sharing, "
                "pool-sizes; see octavo help simulate");
