@@ -21,6 +21,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "backend/batch.h"
@@ -134,7 +135,7 @@ class Backend {
   virtual ~Backend() = default;
 
   // For people: "cpu (avx512, 2 threads)".
-  virtual std::string description() const = 0;
+  const std::string& description() const { return description_; }
 
   // --- memory ---
   virtual Result<std::unique_ptr<Weight>> upload(const WeightSource& source, WeightUse use,
@@ -144,6 +145,8 @@ class Backend {
                                                            int64_t block_count) = 0;
   // Uninitialised scratch memory, valid until the next begin_step.
   virtual Tensor scratch(int64_t rows, int64_t columns) = 0;
+  // Copies x to `out` [x.elements()] in host memory, once the operations before have computed it.
+  virtual void read(Tensor x, std::span<float> out) = 0;
 
   // --- one step ---
   // Starts a step: gives scratch memory back and plans what depends on the batch alone.
@@ -193,6 +196,12 @@ class Backend {
   // out = (activation(x * gate^T) * (x * up^T)) * down^T  (Shazeer, 2020).
   virtual void gated_feed_forward(Tensor out, Tensor x, const FeedForward& layer,
                                   const Batch& batch);
+
+ protected:
+  explicit Backend(std::string description) : description_(std::move(description)) {}
+
+ private:
+  std::string description_;
 };
 
 // Positions per attention segment: where the fold over keys is cut, whatever the batch looks like.

@@ -75,8 +75,11 @@ std::vector<std::vector<float>> StepRunner::run(const std::vector<Piece>& pieces
   backend_->begin_step(batch);
   const Tensor logits = model_->forward(batch, *store_);
   std::vector<std::vector<float>> rows;
+  std::vector<float> values(static_cast<size_t>(logits.elements()));
+  backend_->read(logits, values);
   for (int64_t r = 0; r < logits.rows; ++r) {
-    rows.emplace_back(logits.row(r), logits.row(r) + logits.columns);
+    const float* row = values.data() + r * logits.columns;
+    rows.emplace_back(row, row + logits.columns);
   }
   return rows;
 }

@@ -89,12 +89,10 @@ Result<std::unique_ptr<CpuBackend>> CpuBackend::create(const CpuOptions& options
 }
 
 CpuBackend::CpuBackend(int threads, const Kernels& kernels)
-    : pool_(threads), kernels_(kernels), sampler_scratch_(static_cast<size_t>(threads)) {}
-
-std::string CpuBackend::description() const {
-  return fmt::format("cpu ({}, {} thread{})", kernels_.name, pool_.size(),
-                     pool_.size() == 1 ? "" : "s");
-}
+    : Backend(fmt::format("cpu ({}, {} thread{})", kernels.name, threads, threads == 1 ? "" : "s")),
+      pool_(threads),
+      kernels_(kernels),
+      sampler_scratch_(static_cast<size_t>(threads)) {}
 
 Result<std::unique_ptr<Weight>> CpuBackend::upload(const WeightSource& source, WeightUse use,
                                                    Split split) {
@@ -114,6 +112,12 @@ Result<std::unique_ptr<KvStore>> CpuBackend::create_kv_store(const KvShape& shap
 Tensor CpuBackend::scratch(int64_t rows, int64_t columns) {
   OCTAVO_CHECK(rows >= 0 && columns >= 0, "[{}, {}]", rows, columns);
   return {scratch_.take_array<float>(static_cast<size_t>(rows * columns)), rows, columns};
+}
+
+void CpuBackend::read(Tensor x, std::span<float> out) {
+  OCTAVO_CHECK(out.size() == static_cast<size_t>(x.elements()), "{} values of {}", out.size(),
+               x.elements());
+  std::copy_n(x.data, out.size(), out.data());
 }
 
 void CpuBackend::begin_step(const Batch& batch) {

@@ -33,13 +33,12 @@ class CpuBackend final : public Backend {
 
   static Result<std::unique_ptr<CpuBackend>> create(const CpuOptions& options);
 
-  std::string description() const override;
-
   Result<std::unique_ptr<Weight>> upload(const WeightSource& source, WeightUse use,
                                          Split split) override;
   Result<std::unique_ptr<KvStore>> create_kv_store(const KvShape& shape,
                                                    int64_t block_count) override;
   Tensor scratch(int64_t rows, int64_t columns) override;
+  void read(Tensor x, std::span<float> out) override;
 
   void begin_step(const Batch& batch) override;
   void copy_blocks(KvStore& store, std::span<const BlockCopy> copies) override;
