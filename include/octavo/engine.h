@@ -64,11 +64,14 @@ struct Request {
   // Log probabilities of the prompt's own tokens (all but the first); nothing is generated, and no
   // cached prefix is used.
   bool score_prompt = false;
+  // The prompt's embedding; nothing is generated. The model's pooling says what it is made of; for
+  // a mean of all positions no cached prefix is used.
+  bool embed = false;
 };
 
 enum class FinishReason {
   none,       // not finished
-  stop,       // an end-of-generation token, a stop token or a stop string
+  stop,       // an end-of-generation token, a stop token or a stop string; an embedding is there
   length,     // max_tokens or the context's end
   cancelled,  // by its Stream, or because the engine went down
 };
@@ -94,7 +97,8 @@ struct Event {
   std::vector<TokenInfo> tokens;  // the tokens generated; for score_prompt, the prompt's own
   FinishReason finish = FinishReason::none;  // other than none: the last event of this output
   double score = 0.0;                        // of a text that a beam search found
-  std::optional<PromptReport> prompt;        // in the request's first event
+  std::vector<float> embedding;  // [ModelInfo::embedding_size], not normalised; then the only event
+  std::optional<PromptReport> prompt;  // in the request's first event
 };
 
 class Stream {
@@ -115,16 +119,26 @@ class Stream {
   virtual void cancel() = 0;
 };
 
+// What an embedding is made of: final hidden states, normed as for the output matrix.
+enum class Pooling {
+  mean,  // of all positions
+  last,  // of the last position, which alone has seen all of the text
+  cls,   // of the first position: not supported, for encoders
+  rank,  // a score in place of an embedding: not supported, for rerankers
+};
+
 struct ModelInfo {
   std::string path;
   std::string name;  // general.name, or the file's name
   std::string architecture;
   std::string backend;  // for people: "cpu (avx512, 2 threads)"
   int32_t vocabulary = 0;
-  int32_t context_length = 0;  // the limit in force: prompt and generated tokens together
-  std::string chat_template;   // its source; empty: it has none, and ChatML is used
-  bool adds_bos = false;       // Engine::tokenize puts `bos` first
-  int32_t bos = -1;            // -1: the vocabulary has none
+  int32_t context_length = 0;       // the limit in force: prompt and generated tokens together
+  std::string chat_template;        // its source; empty: it has none, and ChatML is used
+  bool adds_bos = false;            // Engine::tokenize puts `bos` first
+  int32_t bos = -1;                 // -1: the vocabulary has none
+  int32_t embedding_size = 0;       // the length of a hidden state
+  Pooling pooling = Pooling::last;  // as the file says; last where it says nothing
 };
 
 // A snapshot of what the engine is doing.

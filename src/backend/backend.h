@@ -178,7 +178,7 @@ class Backend {
   // positions, segments merged in ascending order.
   virtual void attention(Tensor out, Tensor q, int32_t layer, const AttentionParams& params,
                          const Batch& batch, const KvStore& store) = 0;
-  // The rows of x that the batch wants output for: [logits_rows, columns].
+  // The rows of x that the batch wants output for: [output_rows, columns].
   virtual Tensor output_rows(Tensor x, const Batch& batch) = 0;
   // x = cap * tanh(x / cap).
   virtual void soft_cap(Tensor x, float cap) = 0;

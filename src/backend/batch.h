@@ -20,9 +20,6 @@ struct GroupTables {
   std::span<const BlockId> blocks;  // entry i of a sequence covers positions i*block_size and on
 };
 
-// What a step gives for the rows in logits_rows.
-enum class OutputKind { logits, hidden_states };
-
 struct Batch {
   // [tokens] a token id, or ~r (negative): the token sampled by row r of the previous step.
   std::span<const int32_t> tokens;
@@ -32,12 +29,14 @@ struct Batch {
       q_starts;  // [sequences + 1]: rows q_starts[s] to q_starts[s+1] belong to s
   std::span<const int32_t>
       kv_lengths;  // [sequences] tokens in the cache once this step has stored its own
-  std::vector<GroupTables> groups;       // [KV groups]
-  std::span<const int32_t> logits_rows;  // [rows with output] ascending
-  std::span<const int32_t> adapters;     // [tokens] adapter id, or empty: none; must be empty now
+  std::vector<GroupTables> groups;  // [KV groups]
+  // [rows with output] first those that give logits, then those that give their final hidden state;
+  // each of the two ascending.
+  std::span<const int32_t> output_rows;
+  int32_t hidden_rows = 0;            // how many of output_rows, the last ones, give hidden states
+  std::span<const int32_t> adapters;  // [tokens] adapter id, or empty: none; must be empty now
   // Rows that come with an embedding instead of a token (images); must be empty now.
   std::span<const int32_t> embedded_rows;
-  OutputKind output = OutputKind::logits;
   bool causal = true;  // false: rows see all of their sequence's keys; must be true now
 
   int32_t token_count() const { return static_cast<int32_t>(tokens.size()); }

@@ -18,6 +18,9 @@ struct Tensor {
   float* row(int64_t index) const { return data + index * columns; }
   int64_t elements() const { return rows * columns; }
 
+  // `count` rows of it.
+  Tensor slice(int64_t first, int64_t count) const { return {row(first), count, columns}; }
+
   // The same memory seen with rows of another length, e.g. [tokens, heads * dim] as [tokens *
   // heads, dim].
   Tensor reshaped(int64_t new_columns) const {

@@ -15,23 +15,25 @@ void BatchBuilder::clear(size_t groups) {
     group.table_starts.assign(1, 0);
     group.blocks.clear();
   }
-  logits_rows_.clear();
-  first_logits_rows_.assign(1, 0);
+  output_rows_.clear();
+  hidden_rows_.clear();
+  last_output_rows_.clear();
 }
 
 void BatchBuilder::add_item(const PlanItem& item, const Sequence& sequence, int32_t block_size,
-                            bool all_rows) {
+                            const Wanted& wanted) {
   // This engine commits every plan before it makes the next, so all tokens are known.
   OCTAVO_CHECK(item.previous_row < 0, "a token of an uncommitted step in a step of its own");
   const int32_t end = item.first_position + item.q_len;
+  std::vector<int32_t>& rows = wanted.hidden_states ? hidden_rows_ : output_rows_;
   for (int32_t position = item.first_position; position < end; ++position) {
-    if (all_rows || (item.sample_count > 0 && position == end - 1)) {
-      logits_rows_.push_back(static_cast<int32_t>(tokens_.size()));
+    if (wanted.from_all_rows || (item.sample_count > 0 && position == end - 1)) {
+      rows.push_back(static_cast<int32_t>(tokens_.size()));
     }
     tokens_.push_back(sequence.tokens()[static_cast<size_t>(position)]);
     positions_.push_back(position);
   }
-  first_logits_rows_.push_back(static_cast<int32_t>(logits_rows_.size()));
+  last_output_rows_.push_back(static_cast<int32_t>(rows.size()) - 1);
   q_starts_.push_back(static_cast<int32_t>(tokens_.size()));
   kv_lengths_.push_back(end);
 
@@ -49,19 +51,21 @@ void BatchBuilder::add_item(const PlanItem& item, const Sequence& sequence, int3
 }
 
 const Batch& BatchBuilder::build(const Plan& plan, const Scheduler& scheduler,
-                                 const WantsAllRows& wants_all_rows) {
+                                 const WantedBySequence& wanted) {
   const KvConfig& kv = scheduler.kv().config();
   clear(kv.groups.size());
   for (const PlanItem& item : plan.items) {
     const Sequence& sequence = scheduler.sequence(item.sequence);
-    add_item(item, sequence, kv.block_size, wants_all_rows(sequence));
+    add_item(item, sequence, kv.block_size, wanted(sequence));
   }
+  output_rows_.insert(output_rows_.end(), hidden_rows_.begin(), hidden_rows_.end());
   batch_ = Batch{};
   batch_.tokens = tokens_;
   batch_.positions = positions_;
   batch_.q_starts = q_starts_;
   batch_.kv_lengths = kv_lengths_;
-  batch_.logits_rows = logits_rows_;
+  batch_.output_rows = output_rows_;
+  batch_.hidden_rows = static_cast<int32_t>(hidden_rows_.size());
   for (const GroupArrays& group : groups_) {
     batch_.groups.push_back({group.slots, group.table_starts, group.blocks});
   }

@@ -16,17 +16,18 @@ namespace octavo {
 
 class BatchBuilder {
  public:
-  // `wants_all_rows(sequence)`: every row of the sequence gives logits, not only a sampled last
-  // one.
-  using WantsAllRows = std::function<bool(const Sequence&)>;
+  // What a sequence's rows give.
+  struct Wanted {
+    bool from_all_rows = false;  // not only from the one that its samples are drawn from
+    bool hidden_states = false;  // in place of logits
+  };
+  using WantedBySequence = std::function<Wanted(const Sequence&)>;
 
-  const Batch& build(const Plan& plan, const Scheduler& scheduler,
-                     const WantsAllRows& wants_all_rows);
+  const Batch& build(const Plan& plan, const Scheduler& scheduler, const WantedBySequence& wanted);
 
-  // Where the item's rows with logits begin among the batch's logits rows. The row that an item's
-  // samples are drawn from is its last one.
-  int32_t first_logits_row(size_t item) const { return first_logits_rows_[item]; }
-  int32_t last_logits_row(size_t item) const { return first_logits_rows_[item + 1] - 1; }
+  // Where the output of the item's last row is, among the step's logits or its hidden states. Its
+  // other rows, where they have output, come right before.
+  int32_t last_output_row(size_t item) const { return last_output_rows_[item]; }
 
  private:
   struct GroupArrays {
@@ -36,15 +37,17 @@ class BatchBuilder {
   };
 
   void clear(size_t groups);
-  void add_item(const PlanItem& item, const Sequence& sequence, int32_t block_size, bool all_rows);
+  void add_item(const PlanItem& item, const Sequence& sequence, int32_t block_size,
+                const Wanted& wanted);
 
   std::vector<int32_t> tokens_;
   std::vector<int32_t> positions_;
   std::vector<int32_t> q_starts_;
   std::vector<int32_t> kv_lengths_;
   std::vector<GroupArrays> groups_;
-  std::vector<int32_t> logits_rows_;
-  std::vector<int32_t> first_logits_rows_;  // [items + 1]
+  std::vector<int32_t> output_rows_;  // while the items are added: those with logits
+  std::vector<int32_t> hidden_rows_;
+  std::vector<int32_t> last_output_rows_;  // [items]
   Batch batch_;
 };
 

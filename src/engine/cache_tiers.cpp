@@ -31,8 +31,8 @@ CacheTiers::CacheTiers(LoadedModel& model, const EngineConfig& config, std::func
 
 void CacheTiers::perform(const BlockMoves& moves) {
   for (const BlockContent& spill : moves.spills) {
-    // Nobody will ever ask for a scored prompt's blocks again.
-    if (!disk_ || spill.extra_key.starts_with(kScoreKey)) continue;
+    // Nobody will ever ask again for the blocks of a request that shares none.
+    if (!disk_ || spill.extra_key.starts_with(kOwnKey)) continue;
     disk_->store({spill.tokens, spill.extra_key, spill.group}, host_.slot(spill.host_slot));
   }
   Backend& backend = *model_.backend;
@@ -99,7 +99,7 @@ std::vector<DiskBlock> CacheTiers::blocks_on_disk(const Submission& submission,
 }
 
 bool CacheTiers::fetch(const Submission& submission, Scheduler& scheduler) {
-  if (!disk_ || submission.score_prompt) return false;
+  if (!disk_ || submission.extra_key.starts_with(kOwnKey)) return false;
   const int32_t known = scheduler.cached_blocks(submission.prompt, submission.extra_key);
   std::vector<DiskBlock> wanted = blocks_on_disk(submission, known);
   if (wanted.empty()) return false;
@@ -143,7 +143,7 @@ bool CacheTiers::save(const Scheduler& scheduler, const std::function<bool()>& i
   if (!disk_) return true;
   bool is_complete = true;
   scheduler.kv().visit_contents([&](const BlockContent& content) {
-    if (content.extra_key.starts_with(kScoreKey)) return true;
+    if (content.extra_key.starts_with(kOwnKey)) return true;
     const BlockName name = {content.tokens, content.extra_key, content.group};
     if (disk_->contains(name)) return true;
     const std::byte* bytes = swapped_.data();

@@ -15,10 +15,11 @@
 namespace octavo {
 namespace {
 
-// A scored prompt needs the logits of every position, so it must not find any of them in the cache:
-// a key of its own, which no salt can be, keeps it apart.
-std::string extra_key_of(const Request& request, uint64_t key) {
-  if (request.score_prompt) return kScoreKey + std::to_string(key);
+// A scored prompt and a mean need the output of every position, so they must not find any of them
+// in the cache: a key of its own, which no salt can be, keeps such a request apart.
+std::string extra_key_of(const Request& request, Pooling pooling, uint64_t key) {
+  const bool needs_all = request.score_prompt || (request.embed && pooling == Pooling::mean);
+  if (needs_all) return kOwnKey + std::to_string(key);
   return request.cache_salt.empty() ? std::string() : "salt " + request.cache_salt;
 }
 
@@ -46,7 +47,8 @@ class EngineImpl final : public Engine {
     submission.outputs = request.outputs;
     submission.priority = request.priority;
     submission.score_prompt = request.score_prompt;
-    submission.extra_key = extra_key_of(request, submission.key);
+    submission.embed = request.embed;
+    submission.extra_key = extra_key_of(request, model_.info.pooling, submission.key);
     submission.retention = {.priority = request.cache_priority,
                             .ttl_ms = request.cache_ttl_seconds * 1000};
     submission.rules = std::make_shared<const OutputRules>(std::move(rules));

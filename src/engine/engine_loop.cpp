@@ -149,16 +149,17 @@ void EngineLoop::step() {
   scheduler_.set_time(now_ms());
   const Plan& plan = scheduler_.plan(static_cast<int32_t>(config_.batch_tokens));
   OCTAVO_CHECK(!plan.empty(), "there is work and nothing to do");
-  const Batch& batch = batch_builder_.build(plan, scheduler_, [this](const Sequence& sequence) {
-    return active_.at(sequence.request()).submission.score_prompt;
-  });
+  const Batch& batch = batch_builder_.build(
+      plan, scheduler_, [this](const Sequence& sequence) { return wanted_of(sequence); });
   note_started(plan);
   model_.backend->begin_step(batch);
   tiers_.perform(plan.moves);
-  const Tensor logits = model_.model->forward(batch, *model_.kv_store);
+  const StepOutput output = model_.model->forward(batch, *model_.kv_store);
   make_sample_rows(plan);
   sampled_.assign(rows_.size(), {});
-  model_.backend->sample(logits, rows_, /*allowed=*/{}, sampled_);
+  model_.backend->sample(output.logits, rows_, /*allowed=*/{}, sampled_);
+  hidden_states_.resize(static_cast<size_t>(output.hidden_states.elements()));
+  if (!hidden_states_.empty()) model_.backend->read(output.hidden_states, hidden_states_);
   deliver(plan);
   count_step(plan);
   scheduler_.commit(plan, results_);
@@ -182,15 +183,29 @@ void EngineLoop::send(Active& active, Event event) {
   active.submission.channel->push(std::move(event));
 }
 
-// The item's positions that have a next token and were not scored before.
-EngineLoop::Positions EngineLoop::positions_to_score(const Active& active,
-                                                     const PlanItem& item) const {
-  const int32_t last = scheduler_.sequence(item.sequence).prompt_length() - 1;
-  const int32_t first = std::max(item.first_position, active.scored_positions);
-  return {first, std::max(first, std::min(item.first_position + item.q_len, last))};
+BatchBuilder::Wanted EngineLoop::wanted_of(const Sequence& sequence) const {
+  const Submission& submission = active_.at(sequence.request()).submission;
+  const bool is_mean = submission.embed && model_.info.pooling == Pooling::mean;
+  return {.from_all_rows = submission.score_prompt || is_mean, .hidden_states = submission.embed};
 }
 
-// A scored prompt has a row per position that has a next token; all else a row per sample.
+// Of a scored prompt the item's positions that have a next token; of an embedding those that are
+// pooled. None that was read before.
+EngineLoop::Positions EngineLoop::positions_to_read(const Active& active,
+                                                    const PlanItem& item) const {
+  const int32_t last = scheduler_.sequence(item.sequence).prompt_length() - 1;
+  int32_t first = std::max(item.first_position, active.read_positions);
+  int32_t end = item.first_position + item.q_len;
+  if (active.submission.score_prompt) {
+    end = std::min(end, last);
+  } else if (model_.info.pooling == Pooling::last) {
+    first = std::max(first, last);
+  }
+  return {first, std::max(first, end)};
+}
+
+// A scored prompt has a row per position that has a next token, an embedding none; all else has a
+// row per sample.
 void EngineLoop::make_sample_rows(const Plan& plan) {
   rows_.clear();
   for (size_t i = 0; i < plan.items.size(); ++i) {
@@ -198,10 +213,12 @@ void EngineLoop::make_sample_rows(const Plan& plan) {
     const Sequence& first = scheduler_.sequence(item.sequence);
     const Active& active = active_.at(first.request());
     const OutputRules& rules = *active.submission.rules;
+    if (active.submission.embed) continue;
     if (active.submission.score_prompt) {
-      const Positions positions = positions_to_score(active, item);
+      const Positions positions = positions_to_read(active, item);
+      const int32_t end = item.first_position + item.q_len;
       for (int32_t p = positions.first; p < positions.end; ++p) {
-        rows_.push_back({.logits_row = batch_builder_.first_logits_row(i) + p - item.first_position,
+        rows_.push_back({.logits_row = batch_builder_.last_output_row(i) - (end - 1 - p),
                          .params = &rules.params,
                          .forced = first.tokens()[static_cast<size_t>(p) + 1]});
       }
@@ -212,11 +229,11 @@ void EngineLoop::make_sample_rows(const Plan& plan) {
           plan.samples[static_cast<size_t>(item.first_sample) + static_cast<size_t>(k)];
       const Sequence& sequence = scheduler_.sequence(id);
       if (active.beams) {
-        rows_.push_back({.logits_row = batch_builder_.last_logits_row(i), .params = &rules.params});
+        rows_.push_back({.logits_row = batch_builder_.last_output_row(i), .params = &rules.params});
         continue;
       }
       const auto output = static_cast<size_t>(sequence.output_index());
-      rows_.push_back({.logits_row = batch_builder_.last_logits_row(i),
+      rows_.push_back({.logits_row = batch_builder_.last_output_row(i),
                        .params = &rules.params,
                        .seed = *rules.params.seed,  // make_rules gave one
                        .output_index = static_cast<uint32_t>(output),
@@ -231,10 +248,15 @@ void EngineLoop::make_sample_rows(const Plan& plan) {
 void EngineLoop::deliver(const Plan& plan) {
   results_.assign(plan.samples.size(), {});
   size_t row = 0;  // walks rows_ as make_sample_rows made them
-  for (const PlanItem& item : plan.items) {
+  for (size_t i = 0; i < plan.items.size(); ++i) {
+    const PlanItem& item = plan.items[i];
     Active& active = active_.at(scheduler_.sequence(item.sequence).request());
+    if (active.submission.embed) {
+      deliver_embedding(active, item, batch_builder_.last_output_row(i));
+      continue;
+    }
     if (active.submission.score_prompt) {
-      const Positions positions = positions_to_score(active, item);
+      const Positions positions = positions_to_read(active, item);
       deliver_scores(active, item, row);
       row += static_cast<size_t>(positions.end - positions.first);
       continue;
@@ -256,18 +278,44 @@ void EngineLoop::deliver(const Plan& plan) {
 
 void EngineLoop::deliver_scores(Active& active, const PlanItem& item, size_t first_row) {
   const bool at_end = item.sample_count > 0;
-  const Positions positions = positions_to_score(active, item);
+  const Positions positions = positions_to_read(active, item);
   Event event;
   for (int32_t p = positions.first; p < positions.end; ++p, ++first_row) {
     SampledToken& sampled = sampled_[first_row];
     event.tokens.push_back({sampled.token, sampled.logprob, std::move(sampled.top)});
   }
-  active.scored_positions = positions.end;
+  active.read_positions = positions.end;
   if (at_end) {
     event.finish = FinishReason::length;
     results_[static_cast<size_t>(item.first_sample)] = {.accepted = {}, .finished = true};
     finished_.push_back(scheduler_.sequence(item.sequence).request());
   }
+  send(active, std::move(event));
+}
+
+void EngineLoop::deliver_embedding(Active& active, const PlanItem& item, int32_t last_row) {
+  const Positions positions = positions_to_read(active, item);
+  const auto size = static_cast<size_t>(model_.info.embedding_size);
+  active.state_sum.resize(size);
+  const int32_t end = item.first_position + item.q_len;
+  for (int32_t p = positions.first; p < positions.end; ++p) {
+    const auto row = static_cast<size_t>(last_row - (end - 1 - p));
+    const float* state = hidden_states_.data() + row * size;
+    for (size_t i = 0; i < size; ++i) active.state_sum[i] += state[i];
+  }
+  active.read_positions = positions.end;
+  if (item.sample_count == 0) return;  // more of the prompt follows
+
+  const Sequence& sequence = scheduler_.sequence(item.sequence);
+  const bool is_mean = model_.info.pooling == Pooling::mean;
+  const double count = is_mean ? sequence.prompt_length() : 1;
+  Event event;
+  event.finish = FinishReason::stop;
+  for (const double sum : active.state_sum) {
+    event.embedding.push_back(static_cast<float>(sum / count));
+  }
+  results_[static_cast<size_t>(item.first_sample)] = {.accepted = {}, .finished = true};
+  finished_.push_back(sequence.request());
   send(active, std::move(event));
 }
 
@@ -350,10 +398,13 @@ bool EngineLoop::give_back_idle_memory() {
 void EngineLoop::count_step(const Plan& plan) {
   const std::lock_guard lock(stats_mutex_);
   ++stats_.steps;
-  stats_.generated_tokens += static_cast<int64_t>(plan.samples.size());
   for (const PlanItem& item : plan.items) {
-    const int32_t prompt_left =
-        scheduler_.sequence(item.sequence).prompt_length() - item.first_position;
+    const Sequence& sequence = scheduler_.sequence(item.sequence);
+    const Submission& submission = active_.at(sequence.request()).submission;
+    if (!submission.score_prompt && !submission.embed) {
+      stats_.generated_tokens += item.sample_count;
+    }
+    const int32_t prompt_left = sequence.prompt_length() - item.first_position;
     stats_.prompt_tokens += std::clamp(prompt_left, 0, item.q_len);
   }
 }

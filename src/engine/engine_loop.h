@@ -50,8 +50,11 @@ class EngineLoop {
     bool started = false;                // some of its prompt was planned
     std::optional<PromptReport> report;  // until an event has taken it
     std::optional<BeamStep> beams;
-    int32_t scored_positions =
-        0;  // of a scored prompt: delivered, not to be again after a preemption
+    // Of a scored or embedded prompt: dealt with, not to be again after a preemption.
+    int32_t read_positions = 0;
+    // Of an embedding: the hidden states so far, added in order of position, so that no bit depends
+    // on how the prompt is cut into chunks.
+    std::vector<double> state_sum;
   };
 
   void run();
@@ -69,8 +72,10 @@ class EngineLoop {
     int32_t first = 0;
     int32_t end = 0;
   };
-  Positions positions_to_score(const Active& active, const PlanItem& item) const;
+  BatchBuilder::Wanted wanted_of(const Sequence& sequence) const;
+  Positions positions_to_read(const Active& active, const PlanItem& item) const;
   void deliver_scores(Active& active, const PlanItem& item, size_t first_row);
+  void deliver_embedding(Active& active, const PlanItem& item, int32_t last_row);
   SampleResult deliver_token(Active& active, const Sequence& sequence, const SampledToken& sampled);
   void deliver_beam(Active& active, const Sequence& sequence, size_t sample, SampledToken& sampled);
   void deliver_hypotheses(Active& active);
@@ -93,10 +98,11 @@ class EngineLoop {
   // yet.
   std::unordered_map<uint64_t, Submission> fetching_;
 
-  // Of the step in progress: what to sample, item by item, what was drawn, and what the scheduler
-  // is told about it.
+  // Of the step in progress: what to sample, item by item, what was drawn, the hidden states that
+  // were wanted, and what the scheduler is told about it.
   std::vector<SampleRow> rows_;
   std::vector<SampledToken> sampled_;
+  std::vector<float> hidden_states_;
   std::vector<SampleResult> results_;
   std::vector<RequestId> finished_;
 

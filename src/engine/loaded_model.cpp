@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <limits>
 #include <type_traits>
@@ -105,6 +106,16 @@ SwapCosts estimate_swap_costs(const LoadedModel& loaded) {
           .block = static_cast<double>(loaded.kv_store->shape().block_bytes())};
 }
 
+// The numbers are llama.cpp's. 0 says that it pools nothing: a model that generates.
+Result<Pooling> read_pooling(const gguf::Metadata& metadata, const std::string& architecture) {
+  const std::string key = architecture + ".pooling_type";
+  OCTAVO_ASSIGN(const uint32_t type, metadata.u32_or(key, 0));
+  constexpr std::array kPoolings = {Pooling::last, Pooling::mean, Pooling::cls, Pooling::last,
+                                    Pooling::rank};
+  if (type < kPoolings.size()) return kPoolings[type];
+  return invalid_input("{}: key '{}': {} is no kind of pooling", metadata.source(), key, type);
+}
+
 Result<void> describe(const EngineConfig& config, LoadedModel& loaded) {
   const gguf::Metadata& metadata = loaded.file.metadata();
   const ModelShape& shape = loaded.model->shape();
@@ -117,6 +128,8 @@ Result<void> describe(const EngineConfig& config, LoadedModel& loaded) {
   info.vocabulary = shape.vocabulary;
   info.adds_bos = loaded.tokenizer->special().add_bos;
   info.bos = loaded.tokenizer->bos().value_or(-1);
+  info.embedding_size = shape.dim;
+  OCTAVO_ASSIGN(info.pooling, read_pooling(metadata, shape.architecture));
   info.context_length = shape.context_length;
   if (config.context_length > shape.context_length) {
     return invalid_input("context: {} tokens are more than the model's {}", config.context_length,

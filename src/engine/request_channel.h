@@ -52,9 +52,9 @@ class RequestChannel {
   std::function<void()> on_event_;
 };
 
-// How the extra key of a scored prompt begins: no two of them, and nothing else, may share a
-// prefix.
-inline constexpr const char* kScoreKey = "score ";
+// How the extra key of a request begins that needs the output of every position: no two of them,
+// and nothing else, may share a prefix.
+inline constexpr const char* kOwnKey = "own ";
 
 // A validated request on its way to the engine thread.
 struct Submission {
@@ -63,6 +63,7 @@ struct Submission {
   int32_t outputs = 1;
   int32_t priority = 0;
   bool score_prompt = false;
+  bool embed = false;
   std::string extra_key;  // requests share prefixes only when these are equal
   Retention retention;
   std::shared_ptr<const OutputRules> rules;

@@ -93,6 +93,28 @@ Result<void> check_beam(const Request& request) {
   return {};
 }
 
+// A prompt that is not continued. It fills the context at the most.
+Result<void> check_reading(const Request& request, const ModelInfo& info) {
+  const char* what = request.embed ? "an embedding" : "a scored prompt";
+  if (request.outputs != 1) return invalid_input("outputs: {} of {}", request.outputs, what);
+  const size_t length = request.prompt.size();
+  if (length > static_cast<size_t>(info.context_length)) {
+    return unsupported("prompt: {} tokens are more than the context of {}", length,
+                       info.context_length);
+  }
+  if (!request.embed) {
+    if (length < 2) return invalid_input("prompt: scoring needs at least two tokens");
+    return {};
+  }
+  if (request.score_prompt) return invalid_input("embed: not of a scored prompt");
+  if (request.beam) return invalid_input("embed: not with a beam search");
+  if (info.pooling == Pooling::cls || info.pooling == Pooling::rank) {
+    return invalid_input("embed: the model's pooling is '{}'; only mean and last are supported",
+                         info.pooling == Pooling::cls ? "cls" : "rank");
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<void> check_sampling(const SamplingParams& params) {
@@ -121,17 +143,8 @@ Result<void> check_request(const Request& request, const ModelInfo& info) {
   OCTAVO_TRY(check_sampling(request.sampling));
   OCTAVO_TRY(check_lists(request.sampling, info));
   if (request.beam) OCTAVO_TRY(check_beam(request));
+  if (request.score_prompt || request.embed) return check_reading(request, info);
   const auto length = static_cast<int64_t>(request.prompt.size());
-  if (request.score_prompt) {
-    if (request.outputs != 1)
-      return invalid_input("outputs: {} of a scored prompt", request.outputs);
-    if (length < 2) return invalid_input("prompt: scoring needs at least two tokens");
-    if (length > info.context_length) {
-      return unsupported("prompt: {} tokens are more than the context of {}", length,
-                         info.context_length);
-    }
-    return {};
-  }
   const int64_t wanted = std::max<int64_t>(request.sampling.max_tokens, 1);
   if (length + wanted > info.context_length) {
     return unsupported("prompt: {} tokens and {} to generate are more than the context of {}",
@@ -153,10 +166,8 @@ Result<OutputRules> make_rules(const Request& request, const ModelInfo& info,
   if (params.max_tokens == 0) {
     params.max_tokens = info.context_length - static_cast<int32_t>(request.prompt.size());
   }
-  if (request.score_prompt) {
-    params.max_tokens = 1;
-    params.logprobs = std::max(params.logprobs, 0);
-  }
+  if (request.score_prompt || request.embed) params.max_tokens = 1;
+  if (request.score_prompt) params.logprobs = std::max(params.logprobs, 0);
   rules.end_tokens = params.stop_token_ids;
   const std::vector<int32_t>& ends = tokenizer.special().end_of_generation;
   std::vector<int32_t>& destination = params.ignore_eos ? rules.never_drawn : rules.end_tokens;

@@ -87,15 +87,15 @@ void feed_forward(Backend& backend, Workspace& work, const FeedForwardWeights& w
   backend.all_reduce(work.h);
 }
 
-Tensor output(Backend& backend, Workspace& work, const Ends& ends, const Hyperparameters& hp,
-              const Batch& batch) {
-  const Tensor rows = backend.output_rows(work.x, batch);  // [logits_rows, dim]
+StepOutput output(Backend& backend, Workspace& work, const Ends& ends, const Hyperparameters& hp,
+                  const Batch& batch) {
+  const Tensor rows = backend.output_rows(work.x, batch);  // [output_rows, dim]
   backend.norm(rows, rows, *ends.output_norm, hp.norm_epsilon);
-  if (batch.output == OutputKind::hidden_states) return rows;
-  const Tensor logits = backend.scratch(rows.rows, hp.vocabulary);
+  const int64_t logits_rows = rows.rows - batch.hidden_rows;
+  const Tensor logits = backend.scratch(logits_rows, hp.vocabulary);
   const std::array<Projection, 1> out = {Projection{ends.output.get(), nullptr, logits}};
-  backend.linear(rows, out, batch);
-  return logits;
+  backend.linear(rows.slice(0, logits_rows), out, batch);
+  return {logits, rows.slice(logits_rows, batch.hidden_rows)};
 }
 
 Result<std::unique_ptr<Model>> Decoder::load(const gguf::File& file, Backend& backend,
@@ -118,7 +118,7 @@ Result<std::unique_ptr<Model>> Decoder::load(const gguf::File& file, Backend& ba
   return std::unique_ptr<Model>(std::move(model));
 }
 
-Tensor Decoder::forward(const Batch& batch, KvStore& store) const {
+StepOutput Decoder::forward(const Batch& batch, KvStore& store) const {
   const AttentionParams params{.scale = 1.0F / std::sqrt(static_cast<float>(hp_.head_dim))};
   Workspace work(backend_, hp_, batch.token_count());
   backend_.embed(work.x, *ends_.embedding, 1.0F, batch);

@@ -65,9 +65,9 @@ void self_attention(Backend& backend, Workspace& work, const AttentionWeights& w
 void feed_forward(Backend& backend, Workspace& work, const FeedForwardWeights& weights,
                   Activation activation, const Batch& batch);
 
-// The batch's output: logits, or normed hidden states, of the rows that want them.
-Tensor output(Backend& backend, Workspace& work, const Ends& ends, const Hyperparameters& hp,
-              const Batch& batch);
+// The final norm and the output matrix, of the rows that want them.
+StepOutput output(Backend& backend, Workspace& work, const Ends& ends, const Hyperparameters& hp,
+                  const Batch& batch);
 
 class Decoder final : public Model {
  public:
@@ -76,7 +76,7 @@ class Decoder final : public Model {
                                              const Hyperparameters& hp, RopeTable rope,
                                              const std::vector<int32_t>& windows);
 
-  Tensor forward(const Batch& batch, KvStore& store) const override;
+  StepOutput forward(const Batch& batch, KvStore& store) const override;
 
  private:
   Decoder(Backend& backend, const Hyperparameters& hp, const std::vector<int32_t>& windows)

@@ -30,7 +30,7 @@ class Gemma3 final : public Model {
 
   Result<void> load_scales(const gguf::File& file);
   Result<void> load_weights(const gguf::File& file);
-  Tensor forward(const Batch& batch, KvStore& store) const override;
+  StepOutput forward(const Batch& batch, KvStore& store) const override;
 
  private:
   Hyperparameters hp_;
@@ -83,7 +83,7 @@ Result<void> Gemma3::load_weights(const gguf::File& file) {
   return {};
 }
 
-Tensor Gemma3::forward(const Batch& batch, KvStore& store) const {
+StepOutput Gemma3::forward(const Batch& batch, KvStore& store) const {
   Workspace work(backend_, hp_, batch.token_count());
   backend_.embed(work.x, *ends_.embedding, std::sqrt(static_cast<float>(hp_.dim)), batch);
   for (size_t i = 0; i < layers_.size(); ++i) {
@@ -98,10 +98,8 @@ Tensor Gemma3::forward(const Batch& batch, KvStore& store) const {
     backend_.norm(work.h, work.h, *layer.feed_forward_post_norm, hp_.norm_epsilon);
     backend_.add(work.x, work.h);
   }
-  const Tensor result = output(backend_, work, ends_, hp_, batch);
-  if (output_soft_cap_ > 0.0F && batch.output == OutputKind::logits) {
-    backend_.soft_cap(result, output_soft_cap_);
-  }
+  const StepOutput result = output(backend_, work, ends_, hp_, batch);
+  if (output_soft_cap_ > 0.0F) backend_.soft_cap(result.logits, output_soft_cap_);
   return result;
 }
 

@@ -23,6 +23,12 @@ struct ModelShape {
   KvShape kv;                  // block_size and type still open: the engine sets them
 };
 
+// What a step gives, in the backend's scratch memory: the two parts of Batch::output_rows.
+struct StepOutput {
+  Tensor logits;         // [rows, vocabulary]
+  Tensor hidden_states;  // [rows, dim] of the last layer, normed
+};
+
 class Model {
  public:
   // The architecture is one of those supported; an error that names it and them otherwise.
@@ -36,10 +42,9 @@ class Model {
   virtual ~Model() = default;
   const ModelShape& shape() const { return shape_; }
 
-  // One step: stores the batch's keys and values and returns the logits [logits_rows, vocabulary]
-  // (or the last hidden states [logits_rows, dim]) in the backend's scratch memory. begin_step has
-  // been called for `batch`.
-  virtual Tensor forward(const Batch& batch, KvStore& store) const = 0;
+  // One step: stores the batch's keys and values and returns what its rows are to give. begin_step
+  // has been called for `batch`.
+  virtual StepOutput forward(const Batch& batch, KvStore& store) const = 0;
 
  protected:
   Model(Backend& backend, ModelShape shape) : backend_(backend), shape_(std::move(shape)) {}

@@ -283,7 +283,7 @@ TEST(CpuBackend, GathersOutputRows) {
   std::mt19937 random(4);
   SimpleBatch step({1, 2, 3, 4});
   const std::vector<int32_t> wanted = {0, 3};
-  step.batch.logits_rows = wanted;
+  step.batch.output_rows = wanted;
   std::vector<float> x = random_values(random, 4 * 5);
   const auto backend = make_backend();
   backend->begin_step(step.batch);

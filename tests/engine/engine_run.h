@@ -48,6 +48,7 @@ struct OutputRecord {
   std::string text;
   std::vector<int32_t> tokens;
   std::vector<float> logprobs;  // of the tokens and of their alternatives
+  std::vector<float> embedding;
   FinishReason finish = FinishReason::none;
 
   bool operator==(const OutputRecord&) const = default;
@@ -62,6 +63,7 @@ inline void record(const Event& event, std::vector<OutputRecord>& outputs) {
     output.logprobs.push_back(token.logprob);
     for (const TokenLogprob& other : token.top) output.logprobs.push_back(other.logprob);
   }
+  if (!event.embedding.empty()) output.embedding = event.embedding;
   output.finish = event.finish;
 }
 

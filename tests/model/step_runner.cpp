@@ -30,7 +30,7 @@ StepRunner::StepRunner(const std::string& path, const Options& options)
 
 std::vector<std::vector<float>> StepRunner::run(const std::vector<Piece>& pieces) {
   const size_t groups = model_->shape().kv.groups.size();
-  std::vector<int32_t> tokens, positions, q_starts = {0}, kv_lengths, logits_rows;
+  std::vector<int32_t> tokens, positions, q_starts = {0}, kv_lengths, output_rows;
   struct Group {
     std::vector<int32_t> slots, starts = {0};
     std::vector<BlockId> blocks;
@@ -43,7 +43,7 @@ std::vector<std::vector<float>> StepRunner::run(const std::vector<Piece>& pieces
     sequence.tables.resize(groups);
     for (const int32_t token : piece.tokens) {
       const int32_t position = sequence.length++;
-      logits_rows.push_back(static_cast<int32_t>(tokens.size()));
+      output_rows.push_back(static_cast<int32_t>(tokens.size()));
       tokens.push_back(token);
       positions.push_back(position);
       for (size_t g = 0; g < groups; ++g) {
@@ -68,12 +68,12 @@ std::vector<std::vector<float>> StepRunner::run(const std::vector<Piece>& pieces
   batch.positions = positions;
   batch.q_starts = q_starts;
   batch.kv_lengths = kv_lengths;
-  batch.logits_rows = logits_rows;
+  batch.output_rows = output_rows;
   for (const Group& group : arrays) {
     batch.groups.push_back({group.slots, group.starts, group.blocks});
   }
   backend_->begin_step(batch);
-  const Tensor logits = model_->forward(batch, *store_);
+  const Tensor logits = model_->forward(batch, *store_).logits;
   std::vector<std::vector<float>> rows;
   std::vector<float> values(static_cast<size_t>(logits.elements()));
   backend_->read(logits, values);

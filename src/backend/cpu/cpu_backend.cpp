@@ -60,7 +60,10 @@ void check_batch(const Batch& batch) {
     OCTAVO_CHECK(group.slots.size() == batch.tokens.size());
     check_starts(group.table_starts, batch.kv_lengths.size(), group.blocks.size());
   }
-  for (const int32_t row : batch.logits_rows) {
+  OCTAVO_CHECK(
+      batch.hidden_rows >= 0 && static_cast<size_t>(batch.hidden_rows) <= batch.output_rows.size(),
+      "{} hidden states of {} output rows", batch.hidden_rows, batch.output_rows.size());
+  for (const int32_t row : batch.output_rows) {
     OCTAVO_CHECK(row >= 0 && row < batch.token_count(), "output row {}", row);
   }
 }
@@ -219,9 +222,9 @@ void CpuBackend::attention(Tensor out, Tensor q, int32_t layer, const AttentionP
 }
 
 Tensor CpuBackend::output_rows(Tensor x, const Batch& batch) {
-  const Tensor out = scratch(static_cast<int64_t>(batch.logits_rows.size()), x.columns);
+  const Tensor out = scratch(static_cast<int64_t>(batch.output_rows.size()), x.columns);
   for (int64_t i = 0; i < out.rows; ++i) {
-    const float* row = x.row(batch.logits_rows[static_cast<size_t>(i)]);
+    const float* row = x.row(batch.output_rows[static_cast<size_t>(i)]);
     std::copy(row, row + x.columns, out.row(i));
   }
   return out;
