@@ -9,7 +9,7 @@ import time
 import unittest
 
 import openai
-from openai.types import Completion, Model
+from openai.types import Completion, CreateEmbeddingResponse, Model
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from served import PATIENCE_S, ServedTest
@@ -198,6 +198,34 @@ class OpenAiTest(ServedTest):
 
         self.assertEqual(best.choices[0].text,
                          max(self.text(n=4, logprobs=0).choices, key=mean).text)
+
+    # --- embeddings ---
+
+    def test_embeddings(self):
+        raw = self.client.embeddings.with_raw_response.create(
+            model="demo", input=[ONCE, "The end"], encoding_format="float")
+        CreateEmbeddingResponse.model_validate_json(raw.http_response.content)
+        answer = raw.parse()
+        self.assertEqual([each.index for each in answer.data], [0, 1])
+        for each in answer.data:
+            self.assertAlmostEqual(sum(x * x for x in each.embedding), 1, places=5)
+        ids = [self.post("/tokenize", {"prompt": text})["tokens"] for text in (ONCE, "The end")]
+        self.assertEqual(answer.usage.prompt_tokens, len(ids[0]) + len(ids[1]))
+        # The client asks for base64 when nobody says otherwise, and decodes it.
+        for inputs in ([ONCE, "The end"], ids):
+            packed = self.client.embeddings.create(model="demo", input=inputs)
+            self.assertEqual([each.embedding for each in packed.data],
+                             [each.embedding for each in answer.data])
+        one = self.client.embeddings.create(model="demo", input=ids[0])
+        self.assertEqual(one.data[0].embedding, answer.data[0].embedding)
+
+    def test_embeddings_that_can_not_be(self):
+        create = self.client.embeddings.create
+        self.assertEqual(self.refused(create, model="demo", input=""), "input")
+        self.assertEqual(self.refused(create, model="demo", input=["a", "a " * 9999]), "input[1]")
+        self.assertEqual(self.refused(create, model="demo", input="a", dimensions=8), "dimensions")
+        self.assertEqual(self.refused(create, openai.NotFoundError, model="other", input="a"),
+                         "model")
 
 
 if __name__ == "__main__":

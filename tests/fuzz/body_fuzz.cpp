@@ -12,6 +12,7 @@
 #include "server/llamacpp/completion_request.h"
 #include "server/openai/chat_request.h"
 #include "server/openai/completion_request.h"
+#include "server/openai/embeddings_request.h"
 #include "server/tgi/generate_request.h"
 
 namespace octavo::server {
@@ -35,6 +36,8 @@ void read_as_every_api(const Json& body) {
   }
   Fields completion(body);
   (void)read_completion_request(completion, "demo", engine);
+  Fields embeddings(body);
+  (void)read_embeddings_request(embeddings, "demo", engine);
   Fields llamacpp(body);
   (void)read_llamacpp_request(llamacpp, engine, "id");
   Fields tgi(body);

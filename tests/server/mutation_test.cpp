@@ -33,6 +33,11 @@ constexpr Case kCases[] = {
     {"/v1/completions",
      R"({"prompt": "Once upon", "max_tokens": 3, "beam_width": 2, "n": 2, "length_penalty": 0.5,
          "early_stopping": "never"})"},
+    {"/v1/embeddings",
+     R"({"input": ["Once", [1, 2, 3]], "model": "demo", "encoding_format": "base64",
+         "dimensions": null, "user": "u", "cache_salt": "s", "priority": 1, "normalize": true,
+         "add_special_tokens": false})"},
+    {"/v1/embeddings", R"({"input": [1, 2, 3], "encoding_format": "float"})"},
     {"/tokenize", R"({"content": "Once <|im_end|>", "with_pieces": true, "parse_special": true})"},
     {"/tokenize",
      R"({"messages": [{"role": "user", "content": "Hi"}], "return_token_strs": true})"},
@@ -141,7 +146,7 @@ TEST_F(MutationTest, AnswersStayWellFormed) {
       given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device()();
   SCOPED_TRACE(testing::Message() << "OCTAVO_TEST_SEED=" << seed);
   random_.seed(seed);
-  constexpr int kMutations = 3000;
+  constexpr int kMutations = 10000;
   for (int i = 0; i < kMutations && !HasFailure(); ++i) {
     const Case& chosen = kCases[below(std::size(kCases))];
     expect_well_formed(chosen.path, mutated(chosen.body));

@@ -7,6 +7,7 @@
 #include "server/json_body.h"
 #include "server/openai/chat.h"
 #include "server/openai/completion.h"
+#include "server/openai/embeddings.h"
 #include "server/openai/send.h"
 #include "server/openai/tokenize.h"
 
@@ -31,6 +32,7 @@ void add_openai_routes(Router& router, const Service& service) {
   };
   add("/v1/chat/completions", chat_completions);
   add("/v1/completions", completions);
+  add("/v1/embeddings", embeddings);
   add("/tokenize", tokenize);
   add("/detokenize", detokenize);
   add("/apply-template", apply_template);
