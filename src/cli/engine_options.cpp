@@ -28,9 +28,13 @@ void add_engine_options(CLI::App& app, EngineConfig& config) {
   });
 }
 
-Result<std::unique_ptr<Engine>> start_engine(EngineConfig config) {
+void apply_environment(EngineConfig& config) {
   const char* forced = std::getenv("OCTAVO_FORCE_ISA");
   if (forced != nullptr) config.instruction_set = forced;
+}
+
+Result<std::unique_ptr<Engine>> start_engine(EngineConfig config) {
+  apply_environment(config);
   return Engine::create(config);
 }
 

@@ -18,7 +18,10 @@ void add_model_option(CLI::App& app, std::string& model);
 // Also adds MODEL.
 void add_engine_options(CLI::App& app, EngineConfig& config);
 
-// Loads the model. OCTAVO_FORCE_ISA in the environment names the instruction set to use.
+// OCTAVO_FORCE_ISA in the environment names the instruction set to use.
+void apply_environment(EngineConfig& config);
+
+// Loads the model, with what the environment says.
 Result<std::unique_ptr<Engine>> start_engine(EngineConfig config);
 
 }  // namespace octavo::cli

@@ -63,9 +63,9 @@ std::vector<const CLI::Option*> positionals_of(const CLI::App& app) {
 
 // "octavo run [OPTIONS] MODEL"
 std::string usage_of(const CLI::App& app) {
-  std::string usage = app.get_parent() != nullptr ? app.get_parent()->get_name() + " " : "";
-  usage += app.get_name();
-  if (app.get_parent() == nullptr) return usage + " COMMAND ...";
+  std::string usage = "octavo";
+  if (app.get_parent() != nullptr) usage += " " + name_of(app);
+  if (has_commands(app)) return usage + " COMMAND ...";
   usage += " [OPTIONS]";
   for (const CLI::Option* option : positionals_of(app)) {
     usage += option->get_required() ? " " + option->get_name() : " [" + option->get_name() + "]";
@@ -73,8 +73,18 @@ std::string usage_of(const CLI::App& app) {
   return usage;
 }
 
-std::vector<const CLI::App*> commands_of(const CLI::App& program) {
-  return program.get_subcommands([](const CLI::App*) { return true; });
+std::vector<const CLI::App*> commands_of(const CLI::App& app) {
+  return app.get_subcommands([](const CLI::App*) { return true; });
+}
+
+// Those that can be run: of a command with others below it, these.
+std::vector<const CLI::App*> runnable_commands(const CLI::App& program) {
+  std::vector<const CLI::App*> runnable;
+  for (const CLI::App* command : commands_of(program)) {
+    if (!has_commands(*command)) runnable.push_back(command);
+    for (const CLI::App* below : commands_of(*command)) runnable.push_back(below);
+  }
+  return runnable;
 }
 
 // Text for troff: no backslash, and no line that it would take for a request.
@@ -102,7 +112,7 @@ constexpr std::pair<const char*, const char*> kSharedGroups[] = {{"Engine", "ENG
                                                                  {"Sampling", "SAMPLING OPTIONS"}};
 
 std::vector<const CLI::Option*> shared_options(const CLI::App& program, const std::string& group) {
-  for (const CLI::App* command : commands_of(program)) {
+  for (const CLI::App* command : runnable_commands(program)) {
     std::vector<const CLI::Option*> options = options_of(*command, group);
     if (!options.empty()) return options;
   }
@@ -159,6 +169,16 @@ the folder follows XDG_STATE_HOME.
 
 }  // namespace
 
+std::string name_of(const CLI::App& app) {
+  const CLI::App* parent = app.get_parent();
+  if (parent == nullptr) return "";
+  return parent->get_parent() == nullptr ? app.get_name() : name_of(*parent) + " " + app.get_name();
+}
+
+bool has_commands(const CLI::App& app) {
+  return !app.get_subcommands([](const CLI::App*) { return true; }).empty();
+}
+
 std::string wrapped(const std::string& text, size_t indent) {
   std::istringstream words(text);
   std::string out;
@@ -186,7 +206,7 @@ std::string help_text(const CLI::App& app) {
   for (const CLI::Option* option : positionals) {
     out += entry(names_of(*option), description_of(*option));
   }
-  if (is_program) out += "\nCommands:\n";
+  if (has_commands(app)) out += "\nCommands:\n";
   for (const CLI::App* command : commands_of(app)) {
     out += entry(command->get_name(), command->get_description());
   }
@@ -208,7 +228,8 @@ std::string manual_page(const CLI::App& program) {
       ".SH NAME\noctavo \\- run GGUF language models for many requests at once\n"
       ".SH SYNOPSIS\n.B {}\n.SH DESCRIPTION\n{}\n.SH COMMANDS\n",
       OCTAVO_VERSION, escaped(usage_of(program)), escaped(kWhat));
-  for (const CLI::App* command : commands_of(program)) out += manual_command(program, *command);
+  for (const CLI::App* command : runnable_commands(program))
+    out += manual_command(program, *command);
   for (const auto& [group, title] : kSharedGroups) {
     out += fmt::format(".SH {}\n", title);
     for (const CLI::Option* option : shared_options(program, group)) out += manual_entry(*option);

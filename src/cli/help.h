@@ -9,6 +9,12 @@
 
 namespace octavo::cli {
 
+// "bench latency"; of the program, "".
+std::string name_of(const CLI::App& app);
+
+// Whether there are commands below it.
+bool has_commands(const CLI::App& app);
+
 // Of the whole program, or of one of its subcommands; lines of at most 80 columns.
 std::string help_text(const CLI::App& app);
 

@@ -14,7 +14,7 @@ namespace octavo::cli {
 namespace {
 
 struct Options {
-  std::string command;
+  std::vector<std::string> command;
   bool man = false;
 };
 
@@ -23,17 +23,16 @@ int run_help(const CLI::App& program, const Options& options) {
     fmt::print("{}", manual_page(program));
     return exit_ok;
   }
-  if (options.command.empty()) {
-    fmt::print("{}", help_text(program));
-    return exit_ok;
+  const CLI::App* app = &program;
+  for (const std::string& word : options.command) {
+    const std::vector<const CLI::App*> found =
+        app->get_subcommands([&](const CLI::App* below) { return below->check_name(word); });
+    if (found.empty()) {
+      return fail(invalid_input("unknown command '{}'; octavo help lists them", printable(word)));
+    }
+    app = found.front();
   }
-  const std::vector<const CLI::App*> found = program.get_subcommands(
-      [&](const CLI::App* app) { return app->check_name(options.command); });
-  if (found.empty()) {
-    return fail(
-        invalid_input("unknown command '{}'; octavo help lists them", printable(options.command)));
-  }
-  fmt::print("{}", help_text(*found.front()));
+  fmt::print("{}", help_text(*app));
   return exit_ok;
 }
 
@@ -46,6 +45,7 @@ Command add_help_command(CLI::App& program) {
   app->add_flag("--man", options->man, "Print the manual page octavo(1), for troff.");
   app->footer(
       "octavo help run\n"
+      "octavo help bench latency\n"
       "octavo help --man | man -l -");
   return {app, [&program, options] { return run_help(program, *options); }};
 }

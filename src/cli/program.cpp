@@ -23,17 +23,17 @@ std::vector<Command> add_commands(CLI::App& program) {
           add_make_model_command(program), add_help_command(program)};
 }
 
-// The command that the arguments name, or the program itself.
+// The command that the arguments name, the one below it if there are some, or the program itself.
 const CLI::App& app_in_use(const CLI::App& program) {
   const std::vector<CLI::App*> parsed = program.get_subcommands();
-  return parsed.empty() ? program : *parsed.front();
+  return parsed.empty() ? program : app_in_use(*parsed.front());
 }
 
 int usage_error(const CLI::App& program, const std::string& message) {
   const CLI::App& app = app_in_use(program);
   const bool is_program = app.get_parent() == nullptr;
-  complain(fmt::format("{}{}; see octavo help{}", is_program ? "" : app.get_name() + ": ",
-                       printable(message, 400), is_program ? "" : " " + app.get_name()));
+  complain(fmt::format("{}{}; see octavo help{}", is_program ? "" : name_of(app) + ": ",
+                       printable(message, 400), is_program ? "" : " " + name_of(app)));
   return exit_bad_input;
 }
 
@@ -63,9 +63,9 @@ int run_program(int argc, const char* const* argv) {
     const std::vector<std::string> extras = program.remaining(true);
     const std::string first = extras.empty() ? "" : extras.front();
     const CLI::App& app = app_in_use(program);
-    const char* what = first.starts_with('-')        ? "unknown flag"
-                       : app.get_parent() == nullptr ? "unknown command"
-                                                     : "one argument too many:";
+    const char* what = first.starts_with('-') ? "unknown flag"
+                       : has_commands(app)    ? "unknown command"
+                                              : "one argument too many:";
     return usage_error(program, fmt::format("{} '{}'", what, first));
   } catch (const CLI::ParseError& error) {
     return usage_error(program, error.what());

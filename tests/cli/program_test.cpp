@@ -158,6 +158,47 @@ TEST_F(ProgramTest, MakesAModelThatRuns) {
                "preset: 'huge' is not one of llama-8b, tiny-1b, test");
 }
 
+TEST_F(ProgramTest, BenchPrintsATableAndWritesJson) {
+  const std::string json = (folder_ / "figures.json").string();
+  const std::string sizes = " --input-tokens 9,20 --output-tokens 4 --json " + json;
+  const Outcome latency = run("bench latency " + model_ + " --batch-sizes 1,3 --repeats 1" + sizes);
+  EXPECT_EQ(latency.code, 0) << latency.err;
+  EXPECT_NE(latency.out.find("ms/token"), std::string::npos) << latency.out;
+  Json figures = Json::parse(read_file(json));
+  EXPECT_EQ(figures["measurements"].size(), 4u);
+  EXPECT_GT(figures["measurements"][3]["decode_tokens_per_second"], 0);
+  EXPECT_GT(figures["probe"]["copy_bytes_per_second"], 0);
+
+  const Outcome throughput = run("bench throughput " + model_ +
+                                 " --requests 6 --input-tokens 9 --output-tokens 5 --json " + json);
+  EXPECT_EQ(throughput.code, 0) << throughput.err;
+  figures = Json::parse(read_file(json));
+  EXPECT_EQ(figures["load"]["output_tokens"], 30);
+  EXPECT_GE(figures["utilisation"]["steps"], 5);
+
+  const std::string trace = write("trace.csv",
+                                  "TIMESTAMP,ContextTokens,GeneratedTokens\n"
+                                  "2023-11-16 18:15:46.6805900,7,3\n"
+                                  "2023-11-16 18:15:50.9951690,100000,3\n"
+                                  "2023-11-16 18:15:51.2224670,8,2\n");
+  const Outcome replayed =
+      run("bench throughput " + model_ + " --json " + json + " --trace " + trace);
+  EXPECT_EQ(replayed.code, 0) << replayed.err;
+  figures = Json::parse(read_file(json));
+  EXPECT_EQ(figures["load"]["prompt_tokens"], 15) << "the long one does not fit the context";
+  EXPECT_EQ(figures["load"]["output_tokens"], 5);
+}
+
+TEST_F(ProgramTest, BenchSaysWhatIsWrong) {
+  expect_error("bench", 2, "bench: what to measure was not given; see octavo help bench");
+  expect_error("bench speed", 2, "bench: unknown command 'speed'; see octavo help bench");
+  expect_error("bench latency m.gguf --fast", 2,
+               "bench latency: unknown flag '--fast'; see octavo help bench latency");
+  expect_error("bench latency /absent.gguf", 2, "/absent.gguf: No such file or directory");
+  expect_error("help bench speed", 2, "unknown command 'speed'; octavo help lists them");
+  EXPECT_EQ(run("help bench latency").out, run("bench latency --help").out);
+}
+
 TEST_F(ProgramTest, TheInstructionSetCanBeForced) {
   const std::string arguments =
       "run " + model_ + " --raw --temperature 0 --max-tokens 8 --ignore-eos --prompt hello";
