@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "cli/command.h"
+#include "cli/interrupt.h"
 #include "cli/model_vocabulary.h"
 #include "cli/random_model.h"
 #include "gguf/file.h"
@@ -26,7 +27,7 @@ struct Options {
   std::string file;
 };
 
-Result<void> make_model(const Options& options) {
+Result<void> make_model(const Options& options, const Interrupt& interrupt) {
   OCTAVO_ASSIGN(ModelPreset preset, find_preset(options.preset));
   OCTAVO_ASSIGN(const TypeMix mix, find_type_mix(options.type));
   gguf::Writer writer;
@@ -38,12 +39,16 @@ Result<void> make_model(const Options& options) {
   }
   add_random_model(writer, preset, mix, options.seed);
   const auto threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  return writer.write(options.file, threads);
+  return writer.write(options.file, threads, [&interrupt] { return interrupt.pending(); });
 }
 
 int run_make_model(const Options& options) {
   const auto start = std::chrono::steady_clock::now();
-  if (const Result<void> made = make_model(options); !made) return fail(made.error());
+  const Interrupt interrupt;  // Ctrl-C leaves no part of a file behind
+  if (const Result<void> made = make_model(options, interrupt); !made) {
+    const int code = fail(made.error());
+    return interrupt.pending() ? exit_interrupted : code;
+  }
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   const auto bytes = static_cast<double>(std::filesystem::file_size(options.file));
   fmt::print("{}: {:.1f} MB in {:.1f} s, {:.2f} GB/s\n", options.file, bytes / 1e6, elapsed.count(),

@@ -220,41 +220,46 @@ std::vector<std::byte> Writer::bytes() const {
   return out;
 }
 
-Result<void> Writer::write(const std::string& path, int threads) const {
+Result<void> Writer::write(const std::string& path, int threads,
+                           const std::function<bool()>& should_stop) const {
   const auto failed = [&path](int error) {
     return io_error("{}: {}", path, std::generic_category().message(error));
   };
   const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (file < 0) return failed(errno);
-  int error = write_file(file, threads);
+  int error = write_file(file, threads, should_stop);
   if (close(file) != 0 && error == 0) error = errno;
   if (error == 0) return {};
   unlink(path.c_str());
   return failed(error);
 }
 
-int Writer::write_file(int file, int threads) const {
+int Writer::write_file(int file, int threads, const std::function<bool()>& should_stop) const {
   const std::string head = header();
   // What nobody writes, the padding, reads as zeros.
   if (ftruncate(file, static_cast<off_t>(head.size() + data_bytes_)) != 0) return errno;
   ThreadPool pool(threads);
   for (const TensorData& data : data_) {
-    if (const int error = write_data(file, head.size() + data.offset, data, pool)) return error;
+    const uint64_t position = head.size() + data.offset;
+    if (const int error = write_data(file, position, data, pool, should_stop)) return error;
   }
   // The header comes last: a file whose making was interrupted is not taken for a model.
   return write_at(file, std::as_bytes(std::span(head)), 0);
 }
 
-int Writer::write_data(int file, uint64_t position, const TensorData& data,
-                       ThreadPool& pool) const {
+int Writer::write_data(int file, uint64_t position, const TensorData& data, ThreadPool& pool,
+                       const std::function<bool()>& should_stop) const {
   const uint64_t piece_bytes = kPieceBytes / data.block_bytes * data.block_bytes;
   std::atomic<int> first_error{0};
   pool.parallel_for((data.bytes + piece_bytes - 1) / piece_bytes, [&](size_t piece) {
     if (first_error != 0) return;
-    const uint64_t begin = piece * piece_bytes;
-    std::vector<std::byte> bytes(std::min(piece_bytes, data.bytes - begin));
-    data.make_blocks(begin / data.block_bytes, bytes);
-    const int error = write_at(file, bytes, position + begin);
+    const auto write_piece = [&] {
+      const uint64_t begin = piece * piece_bytes;
+      std::vector<std::byte> bytes(std::min(piece_bytes, data.bytes - begin));
+      data.make_blocks(begin / data.block_bytes, bytes);
+      return write_at(file, bytes, position + begin);
+    };
+    const int error = should_stop() ? ECANCELED : write_piece();
     int none = 0;
     if (error != 0) first_error.compare_exchange_strong(none, error);
   });

@@ -53,8 +53,11 @@ class Writer {
   // The whole file.
   std::vector<std::byte> bytes() const;
   // Writes a new file, with `threads` threads; one that exists is left alone, an error. After an
-  // error there is no file.
-  Result<void> write(const std::string& path, int threads = 1) const;
+  // error there is no file. `should_stop` is asked between pieces, from any of the threads; a write
+  // that it stops has failed.
+  Result<void> write(
+      const std::string& path, int threads = 1,
+      const std::function<bool()>& should_stop = [] { return false; }) const;
 
  private:
   struct TensorData {
@@ -67,8 +70,9 @@ class Writer {
   std::string header() const;  // all before the first tensor's data, with the padding
   uint64_t padding_bytes(uint64_t position) const;
   // Both return 0 or an error number.
-  int write_file(int file, int threads) const;
-  int write_data(int file, uint64_t position, const TensorData& data, ThreadPool& pool) const;
+  int write_file(int file, int threads, const std::function<bool()>& should_stop) const;
+  int write_data(int file, uint64_t position, const TensorData& data, ThreadPool& pool,
+                 const std::function<bool()>& should_stop) const;
 
   uint32_t alignment_bytes_;
   uint64_t key_count_ = 0;

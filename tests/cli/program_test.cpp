@@ -158,6 +158,19 @@ TEST_F(ProgramTest, MakesAModelThatRuns) {
                "preset: 'huge' is not one of llama-8b, tiny-1b, test");
 }
 
+TEST_F(ProgramTest, AModelWhoseMakingIsInterruptedLeavesNoFile) {
+  const std::string file = (folder_ / "random.gguf").string();
+  const std::string err = (folder_ / "err").string();
+  // 4.4 GB, of which the signal lets the first few be written.
+  const std::string command = "'" OCTAVO_PROGRAM "' make-model --preset tiny-1b --type F32 '" +
+                              file + "' 2>'" + err + "' & until [ -e '" + file +
+                              "' ] || ! kill -0 $!; do sleep 0.01; done; kill -INT $!; wait $!";
+  const int status = std::system(command.c_str());
+  EXPECT_EQ(WIFEXITED(status) ? WEXITSTATUS(status) : -1, 130);
+  EXPECT_EQ(read_file(err), "octavo: " + file + ": Operation canceled\n");
+  EXPECT_FALSE(fs::exists(file));
+}
+
 TEST_F(ProgramTest, BenchPrintsATableAndWritesJson) {
   const std::string json = (folder_ / "figures.json").string();
   const std::string sizes = " --input-tokens 9,20 --output-tokens 4 --json " + json;

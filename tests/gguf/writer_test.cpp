@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#include <atomic>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -77,6 +78,15 @@ TEST_F(WriterTest, AFileThatExistsIsLeftAlone) {
   std::ofstream(path()) << "mine";
   EXPECT_EQ(large_model().write(path()).error().message, path() + ": File exists");
   EXPECT_EQ(content(), "mine");
+}
+
+TEST_F(WriterTest, AWriteThatIsStoppedLeavesNoFile) {
+  std::atomic<int> asked = 0;
+  const auto stop_at_third = [&asked] { return ++asked >= 3; };
+  const Result<void> written = large_model().write(path(), 2, stop_at_third);
+  ASSERT_FALSE(written.ok());
+  EXPECT_EQ(written.error().message, path() + ": Operation canceled");
+  EXPECT_FALSE(std::filesystem::exists(path()));
 }
 
 TEST_F(WriterTest, AFileThatCannotBeWrittenWholeIsRemoved) {
