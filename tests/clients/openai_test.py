@@ -227,6 +227,28 @@ class OpenAiTest(ServedTest):
         self.assertEqual(self.refused(create, openai.NotFoundError, model="other", input="a"),
                          "model")
 
+    # --- beside OpenAI's API ---
+
+    def test_tokens_and_templates(self):
+        def ask(path, **body):
+            return self.client.post(self.address + path, cast_to=object, body=body)
+
+        tokens = ask("/tokenize", prompt=ONCE)
+        self.assertEqual(tokens["count"], len(tokens["tokens"]))
+        self.assertEqual(ask("/detokenize", tokens=tokens["tokens"][1:])["prompt"], ONCE)
+        self.assertEqual(ask("/tokenize", messages=STORY)["count"],
+                         self.chat().usage.prompt_tokens)
+        self.assertIn(STORY[0]["content"], ask("/apply-template", messages=STORY)["prompt"])
+
+    def test_the_state_of_the_server(self):
+        def look_at(path, kind=object):
+            return self.client.get(self.address + path, cast_to=kind)
+
+        for path in ("/health", "/ready"):
+            self.assertEqual(look_at(path), {"status": "ok"})
+        self.assertRegex(look_at("/version")["version"], r"^\d+\.\d+\.\d+")
+        self.assertIn("octavo:num_requests_running", look_at("/metrics", str))
+
 
 if __name__ == "__main__":
     unittest.main()

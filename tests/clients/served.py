@@ -13,11 +13,13 @@ PATIENCE_S = 30
 class ServedTest(unittest.TestCase):
     """Tests that share one server, on a free port: `address`, like http://127.0.0.1:40123."""
 
+    served_name = "demo"
+
     @classmethod
     def setUpClass(cls):
         cls.server = subprocess.Popen(
             [os.environ["OCTAVO"], "serve", "--port", "0", "--kv-memory", "64MiB", "--served-name",
-             "demo"], stdout=subprocess.PIPE, text=True)
+             cls.served_name], stdout=subprocess.PIPE, text=True)
         for line in cls.server.stdout:
             if found := re.match(r"listening on (http://\S+)", line):
                 cls.address = found[1]

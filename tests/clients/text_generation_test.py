@@ -1,7 +1,8 @@
-"""Hugging Face's client of text-generation-inference drives TGI's API."""
+"""Hugging Face's clients drive TGI's API: text-generation, and the one of their hub, which knows /info."""
 
 import unittest
 
+from huggingface_hub import InferenceClient
 from text_generation import Client
 from text_generation.errors import ValidationError
 
@@ -11,6 +12,8 @@ ONCE = "Once upon a time"
 
 
 class TextGenerationTest(ServedTest):
+    served_name = "tgi"  # so the client calls every model that it chats with
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -35,6 +38,29 @@ class TextGenerationTest(ServedTest):
         self.assertEqual("".join(event.token.text for event in events if not event.token.special),
                          whole)
         self.assertEqual(events[-1].generated_text, whole)
+
+    def test_the_paths_of_its_own(self):
+        whole = self.client.generate(ONCE, max_new_tokens=30).generated_text
+        hub = InferenceClient(self.address + "/generate", timeout=PATIENCE_S)
+        self.assertEqual(hub.text_generation(ONCE, max_new_tokens=30), whole)
+        streaming = Client(self.address + "/generate_stream", timeout=PATIENCE_S)
+        events = list(streaming.generate_stream(ONCE, max_new_tokens=30))
+        self.assertEqual(events[-1].generated_text, whole)
+
+    def test_a_chat(self):
+        messages = [{"role": "user", "content": "Tell me a story."}]
+        answer = self.client.chat(messages, max_tokens=20, seed=7)
+        content = answer.choices[0].message.content
+        self.assertGreater(len(content), 10)
+        # As a stream, this client asks for members that the form of OpenAI's chunks does not have.
+        hub = InferenceClient(base_url=self.address + "/v1", timeout=PATIENCE_S)
+        chunks = hub.chat_completion(messages, model="tgi", max_tokens=20, seed=7, stream=True)
+        self.assertEqual("".join(chunk.choices[0].delta.content or "" for chunk in chunks), content)
+
+    def test_the_state_of_the_server(self):
+        hub = InferenceClient(self.address, provider="hf-inference", timeout=PATIENCE_S)
+        self.assertTrue(hub.health_check())
+        self.assertEqual(hub.get_endpoint_info()["model_id"], "tgi")
 
     def test_what_shapes_a_text(self):
         whole = self.client.generate(ONCE, max_new_tokens=30).generated_text

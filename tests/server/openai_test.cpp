@@ -40,6 +40,7 @@ TEST_F(OpenAiTest, AChatGivesWhatTheEngineGives) {
   const std::vector<OutputRecord> expected = chat_by_engine(2);
   EXPECT_EQ(body["object"], "chat.completion");
   EXPECT_EQ(body["model"], "demo");
+  EXPECT_EQ(body["system_fingerprint"].get<std::string>().find("octavo-"), 0u);
   ASSERT_EQ(body["choices"].size(), 2u);
   for (size_t i = 0; i < 2; ++i) {
     EXPECT_EQ(body["choices"][i]["index"], i);
@@ -60,6 +61,7 @@ TEST_F(OpenAiTest, AStreamIsTheSameTextInPieces) {
   std::set<std::string> ids;
   for (const Json& chunk : stream) {
     EXPECT_EQ(chunk["object"], "chat.completion.chunk");
+    EXPECT_EQ(chunk["system_fingerprint"], stream[0]["system_fingerprint"]);
     ids.insert(chunk["id"]);
     for (const Json& choice : chunk["choices"]) {
       const size_t index = choice["index"];

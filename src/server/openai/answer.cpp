@@ -48,6 +48,7 @@ Json Answer::envelope(const char* object) const {
   json["object"] = object;
   json["created"] = created_;
   json["model"] = model_;
+  json["system_fingerprint"] = "octavo-" OCTAVO_VERSION;
   json["choices"] = Json::array();
   return json;
 }
