@@ -3,6 +3,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <ctime>
 #include <thread>
 
 #include "server/http_client.h"
@@ -61,6 +62,14 @@ class ServeProcess {
   const std::string& address() const { return address_; }
   std::string port() const { return address_.substr(address_.rfind(':') + 1); }
   void signal(int number) const { ::kill(process_, number); }
+  // That it has used, with all its threads.
+  double processor_seconds() const {
+    clockid_t clock = {};
+    timespec time = {};
+    EXPECT_EQ(::clock_getcpuclockid(process_, &clock), 0);
+    EXPECT_EQ(::clock_gettime(clock, &time), 0);
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
+  }
   bool runs() { return ::waitpid(process_, &status_, WNOHANG) == 0; }
   // Its exit code, or -1 for one that a signal ended.
   int wait() {
@@ -134,6 +143,22 @@ TEST(ServeTest, OutlivesItsTerminalUnderNohup) {
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
   EXPECT_TRUE(serve.runs());
   EXPECT_EQ(HttpClient(serve.address()).ask(kHealth).status, 200);
+}
+
+TEST(ServeTest, UsesNoProcessorWhileNobodyAsks) {
+  ServeProcess serve({"--port", "0"});
+  HttpClient client(serve.address());
+  const std::string body = R"({"prompt":[1],"max_tokens":8,"ignore_eos":true})";
+  EXPECT_EQ(client
+                .ask("POST /v1/completions HTTP/1.1\r\nHost: h\r\nContent-Length: " +
+                     std::to_string(body.size()) + "\r\n\r\n" + body)
+                .status,
+            200);
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  const double before = serve.processor_seconds();
+  EXPECT_GT(before, 0);
+  std::this_thread::sleep_for(std::chrono::seconds(3));
+  EXPECT_LT(serve.processor_seconds() - before, 3 * 0.005);
 }
 
 TEST(ServeTest, ServesAgainAfterAKill) {

@@ -243,6 +243,23 @@ TEST_F(OpenAiTest, ErrorsNameTheField) {
   EXPECT_EQ(message, "model: 'gpt-4o' is not here; this is 'demo'");
 }
 
+TEST_F(OpenAiTest, AFullQueueSaysWhenToComeAgain) {
+  EngineConfig engine_config = engine_config_;
+  engine_config.max_sequences = 1;
+  engine_config.max_queued = 1;
+  const auto engine = make_engine(engine_config);
+  const Service service{*engine, config_, workers_};
+  const Router router = make_router(service);
+  const std::vector<std::string> prompts(64, "Once upon a time");
+  const Json body = {{"prompt", prompts}, {"max_tokens", 200}, {"ignore_eos", true}};
+  FakeExchange exchange("POST", kText, body.dump());
+  exchange.run([&router](Exchange& e) { return router.handle(e); });
+  EXPECT_EQ(exchange.response.status, 429) << exchange.response.body;
+  EXPECT_EQ(exchange.response.rejection, Rejection::queue_full);
+  using Headers = std::vector<std::pair<std::string, std::string>>;
+  EXPECT_EQ(exchange.response.headers, (Headers{{"Retry-After", "1"}}));
+}
+
 TEST_F(OpenAiTest, UnknownFieldsAreNotedAndDoNothing) {
   const auto exchange = ask(kChat, chat_body({{"store", true}, {"user", "u"}}));
   EXPECT_EQ(exchange->response.status, 200);
