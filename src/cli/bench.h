@@ -2,7 +2,6 @@
 #pragma once
 
 #include <CLI/App.hpp>
-#include <CLI/Validators.hpp>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -14,9 +13,6 @@ namespace octavo::cli {
 Command add_bench_latency(CLI::App& bench);
 Command add_bench_throughput(CLI::App& bench);
 Command add_bench_serve(CLI::App& bench);
-
-// A check of numbers that leaves the type's name in the help alone.
-CLI::Validator between(double least, double most);
 
 // Does nothing without a path.
 Result<void> write_json(const std::string& path, const nlohmann::ordered_json& json);

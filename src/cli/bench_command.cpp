@@ -9,10 +9,6 @@
 
 namespace octavo::cli {
 
-CLI::Validator between(double least, double most) {
-  return CLI::Range(least, most).description("");
-}
-
 Result<void> write_json(const std::string& path, const nlohmann::ordered_json& json) {
   if (path.empty()) return {};
   std::ofstream file(path, std::ios::binary);

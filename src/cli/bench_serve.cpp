@@ -163,7 +163,7 @@ Command add_bench_serve(CLI::App& bench) {
       ->check(between(1e-6, 1e6))
       ->excludes(users);
   app->add_option("--timeout", options->timeout_s, "Give up what is not answered by then.")
-      ->check(between(1.0, 1e6))
+      ->check(between(1, 1e6))
       ->type_name("SECONDS")
       ->capture_default_str();
   app->add_option("--json", options->json, "Write the figures to this file, too.")

@@ -2,9 +2,21 @@
 
 #include <fmt/format.h>
 
+#include <CLI/TypeTools.hpp>
 #include <cstdio>
+#include <string>
 
 namespace octavo::cli {
+
+CLI::Validator between(double least, double most) {
+  const auto check = [least, most](const std::string& text) -> std::string {
+    double value = 0;
+    const bool is_number = CLI::detail::lexical_cast(text, value);
+    if (is_number && value >= least && value <= most) return {};
+    return fmt::format("Value {} not in range {} to {}", text, least, most);
+  };
+  return {check, ""};
+}
 
 void complain(std::string_view message) {
   // Not fmt::print, which throws: where standard error is closed, nobody can be told.

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <CLI/App.hpp>
+#include <CLI/Validators.hpp>
 #include <functional>
 #include <string_view>
 
@@ -34,6 +35,10 @@ Command add_simulate_command(CLI::App& program);
 Command add_make_model_command(CLI::App& program);
 Command add_bench_command(CLI::App& program);
 Command add_help_command(CLI::App& program);
+
+// A check of numbers that leaves the type's name in the help alone, which CLI::Range replaces, and
+// that says its bounds as short as they can be said.
+CLI::Validator between(double least, double most);
 
 // Prints "octavo: message" on standard error.
 void complain(std::string_view message);

@@ -119,7 +119,7 @@ Command add_generate_command(CLI::App& program) {
                 "Take each prompt for a user's message, and use the model's chat template.");
   app->add_option("--n", options->defaults.outputs, "Outputs for each prompt, 1 to 128.")
       ->type_name("N")
-      ->check(CLI::Range(1, 128).description(""))
+      ->check(between(1, 128))
       ->capture_default_str();
   add_sampling_options(*app, options->defaults.sampling);
   add_beam_options(*app, options->defaults.beam);

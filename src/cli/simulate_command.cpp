@@ -230,12 +230,6 @@ void add_bytes(CLI::App& app, const char* flag, int64_t& value, const char* help
       ->default_str(default_text);
 }
 
-// The validator's own description would be printed in place of the type's name.
-template <class Number>
-CLI::Validator between(Number least, Number most) {
-  return CLI::Range(least, most).description("");
-}
-
 template <class Integer>
 void add_number(CLI::App& app, const char* flag, Integer& value, const char* help, int64_t least,
                 int64_t most) {
@@ -291,7 +285,7 @@ void add_machine_options(CLI::App& app, Options& o) {
   const auto add_time = [&app](const char* flag, double& value, const char* help) {
     app.add_option(flag, value, help)
         ->type_name("X")
-        ->check(between(0.0, 1e6))
+        ->check(between(0, 1e6))
         ->capture_default_str();
   };
   add_time("--weights-ms", o.machine.step_time.weights_ms,

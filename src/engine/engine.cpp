@@ -33,6 +33,7 @@ class EngineImpl final : public Engine {
 
   Result<std::unique_ptr<Stream>> submit(Request request) override {
     OCTAVO_TRY(check_request(request, model_.info));
+    OCTAVO_TRY(check_parallel(request, config_));
     OCTAVO_ASSIGN(OutputRules rules, make_rules(request, model_.info, *model_.tokenizer));
     RequestSpec spec;
     spec.max_new_tokens = rules.params.max_tokens;

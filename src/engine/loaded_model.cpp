@@ -55,7 +55,11 @@ Result<void> make_kv(const EngineConfig& config, LoadedModel& loaded) {
         "kv-memory: {} bytes are less than one block of each KV group ({} x {} bytes)", bytes,
         shape.groups.size(), block_bytes);
   }
-  OCTAVO_ASSIGN(loaded.kv_store, loaded.backend->create_kv_store(shape, blocks));
+  Result<std::unique_ptr<KvStore>> store = loaded.backend->create_kv_store(shape, blocks);
+  if (!store && store.error().kind == ErrorKind::resource) {
+    return Error{ErrorKind::resource, "kv-memory: " + store.error().message};
+  }
+  OCTAVO_ASSIGN(loaded.kv_store, std::move(store));
   loaded.kv.block_size = shape.block_size;
   loaded.kv.groups.clear();
   for (const KvGroup& group : shape.groups) loaded.kv.groups.push_back({group.window});

@@ -153,6 +153,20 @@ Result<void> check_request(const Request& request, const ModelInfo& info) {
   return {};
 }
 
+Result<void> check_parallel(const Request& request, const EngineConfig& config) {
+  const char* field = request.beam ? "beam_width" : "outputs";
+  const int32_t count = request.beam ? request.beam->width : request.outputs;
+  if (count > config.max_sequences) {
+    return invalid_input("{}: {} are more than can run at once; max-sequences is {}", field, count,
+                         config.max_sequences);
+  }
+  if (request.beam && count > config.batch_tokens) {
+    return invalid_input("beam_width: {} are more than one step computes; batch-tokens is {}",
+                         count, config.batch_tokens);
+  }
+  return {};
+}
+
 Result<OutputRules> make_rules(const Request& request, const ModelInfo& info,
                                const text::Tokenizer& tokenizer) {
   OutputRules rules;

@@ -207,6 +207,9 @@ TEST_F(ProgramTest, BenchSaysWhatIsWrong) {
   expect_error("bench speed", 2, "bench: unknown command 'speed'; see octavo help bench");
   expect_error("bench latency m.gguf --fast", 2,
                "bench latency: unknown flag '--fast'; see octavo help bench latency");
+  expect_error("bench serve --rate 0", 2,
+               "bench serve: --rate: Value 0 not in range 1e-06 to 1000000; see octavo help bench "
+               "serve");
   expect_error("bench latency /absent.gguf", 2, "/absent.gguf: No such file or directory");
   expect_error("help bench speed", 2, "unknown command 'speed'; octavo help lists them");
   EXPECT_EQ(run("help bench latency").out, run("bench latency --help").out);

@@ -221,6 +221,26 @@ TEST(BeamSearch, RefusesWhatItDoesNotDo) {
   EXPECT_EQ(refusal([](Request& r) { r.sampling.temperature = 0.3F; }), "");
 }
 
+TEST(BeamSearch, NamesTheLimitThatKeepsItsBeamsFromRunning) {
+  Request request;
+  request.prompt = {260, 176};
+  request.beam = BeamParams{.width = 8};
+  const auto refusal = [&request](int64_t max_sequences, int64_t batch_tokens) {
+    EngineConfig config = golden_config("llama");
+    config.max_sequences = max_sequences;
+    config.batch_tokens = batch_tokens;
+    auto stream = make_engine(config)->submit(request);
+    return stream.ok() ? std::string() : stream.error().message;
+  };
+  EXPECT_EQ(refusal(8, 8), "");
+  EXPECT_EQ(refusal(7, 8), "beam_width: 8 are more than can run at once; max-sequences is 7");
+  EXPECT_EQ(refusal(8, 7), "beam_width: 8 are more than one step computes; batch-tokens is 7");
+  request.beam.reset();
+  request.outputs = 8;
+  EXPECT_EQ(refusal(8, 1), "");
+  EXPECT_EQ(refusal(7, 8), "outputs: 8 are more than can run at once; max-sequences is 7");
+}
+
 // Parallel sampling: one prefill, whose blocks all outputs share.
 TEST(ParallelSampling, ComputesThePromptOnceFor128Outputs) {
   const auto engine = engine_on("llama", /*prefix_cache=*/false);

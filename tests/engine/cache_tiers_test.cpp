@@ -2,6 +2,7 @@
 // same bits; what is found, and by whom.
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <fstream>
@@ -288,6 +289,41 @@ TEST(CacheTiersSettings, AreChecked) {
   EXPECT_EQ(error(config), "kv-disk: " + config.kv_disk + ": another process uses it");
   config.kv_disk = "/nowhere/kv.cache";
   EXPECT_EQ(error(config), "kv-disk: /nowhere/kv.cache: No such file or directory");
+}
+
+// Until its end, this process gets `more_bytes` of address space beyond what it has.
+class AddressLimit {
+ public:
+  explicit AddressLimit(rlim_t more_bytes) {
+    EXPECT_EQ(getrlimit(RLIMIT_AS, &before_), 0);
+    rlim_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    const rlimit limit{pages * static_cast<rlim_t>(sysconf(_SC_PAGESIZE)) + more_bytes,
+                       before_.rlim_max};
+    EXPECT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+  }
+  ~AddressLimit() { EXPECT_EQ(setrlimit(RLIMIT_AS, &before_), 0); }
+
+ private:
+  rlimit before_{};
+};
+
+TEST(CacheTiersSettings, MemoryThatCannotBeReservedIsNamed) {
+  constexpr int64_t kGibibyte = int64_t{1} << 30;
+  const auto error = [](int64_t kv_memory_bytes, int64_t host_memory_bytes) {
+    EngineConfig config = golden_config("llama");
+    config.kv_memory_bytes = kv_memory_bytes;
+    config.kv_host_memory_bytes = host_memory_bytes;
+    const AddressLimit limit(8 * kGibibyte);
+    const auto engine = Engine::create(config);
+    if (engine) return std::string("it could be reserved");
+    EXPECT_EQ(engine.error().kind, ErrorKind::resource);
+    return engine.error().message;
+  };
+  const std::string pool = error(64 * kGibibyte, kGibibyte);
+  EXPECT_TRUE(pool.starts_with("kv-memory: cannot reserve ")) << pool;
+  const std::string host = error(kGibibyte, 64 * kGibibyte);
+  EXPECT_TRUE(host.starts_with("kv-host-memory: cannot reserve ")) << host;
 }
 
 TEST(CacheTiersDisk, AFullDiskFailsNoRequest) {

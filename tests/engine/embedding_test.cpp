@@ -8,52 +8,10 @@
 #include <random>
 
 #include "engine_run.h"
-#include "gguf/file.h"
-#include "gguf/writer.h"
-#include "scratch_folder.h"
+#include "pooled_model.h"
 
 namespace octavo {
 namespace {
-
-// llama.cpp's numbers.
-constexpr uint32_t kNone = 0;
-constexpr uint32_t kMean = 1;
-constexpr uint32_t kCls = 2;
-constexpr uint32_t kLast = 3;
-constexpr uint32_t kRank = 4;
-
-// A golden model, with another pooling type in its metadata.
-class PooledModel {
- public:
-  PooledModel(const std::string& name, uint32_t pooling_type) {
-    const auto file = gguf::File::open(golden_model(name));
-    EXPECT_TRUE(file.ok());
-    gguf::Writer writer;
-    for (const std::string& key : file->metadata().keys()) {
-      writer.add(key, *file->metadata().find(key));
-    }
-    writer.add_u32(*file->metadata().string("general.architecture") + ".pooling_type",
-                   pooling_type);
-    for (const gguf::TensorInfo& tensor : file->tensors()) {
-      writer.add_tensor(tensor.name, tensor.type,
-                        {tensor.dims.begin(), tensor.dims.begin() + tensor.dim_count},
-                        std::vector<std::byte>(tensor.data, tensor.data + tensor.bytes));
-    }
-    EXPECT_TRUE(writer.write(path()).ok());
-  }
-
-  EngineConfig config() const {
-    EngineConfig config;
-    config.model_path = path();
-    config.threads = 2;
-    return config;
-  }
-
- private:
-  std::string path() const { return folder_.path("pooled.gguf"); }
-
-  ScratchFolder folder_;
-};
 
 Request embed(std::vector<int32_t> prompt, int32_t priority = 0) {
   Request request;

@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "engine_run.h"
+#include "pooled_model.h"
 #include "random_requests.h"
 #include "scratch_folder.h"
 
@@ -24,6 +25,7 @@ constexpr int kRequests = 40;
 // Each round takes the next of each list. The lengths have no common divisor, so that in time every
 // one meets every other.
 constexpr const char* kKvTypes[] = {"f32", "q8_0", "f16", "iq4_nl", "bf16"};
+constexpr uint32_t kPoolings[] = {kNone, kMean, kLast};
 constexpr int64_t kBatchTokens[] = {1, 7, 8, 16, 64, 512, 4096};
 struct Tiers {
   bool host = false;
@@ -49,6 +51,7 @@ struct Reached {
   int64_t prefix_hits = 0;
   int64_t beam_searches = 0;  // finished
   int64_t forks = 0;          // finished requests of several outputs
+  int64_t embeddings = 0;     // finished
   int64_t cancelled = 0;      // outputs
   int64_t cut_short = 0;      // of those, some of whose tokens had come
   int64_t idle = 0;           // times that all memory was given back
@@ -74,6 +77,7 @@ struct Reached {
     EXPECT_GT(prefix_hits, 0);
     EXPECT_GT(beam_searches, 0);
     EXPECT_GT(forks, 0);
+    EXPECT_GT(embeddings, 0);
     EXPECT_GT(cancelled, 0);
     EXPECT_GT(cut_short, 0);
     EXPECT_GT(idle, 0);
@@ -111,18 +115,17 @@ void add_kinds(std::vector<Request>& requests, int64_t batch_tokens, Random& ran
       scored.score_prompt = true;
       scored.sampling.logprobs = 2;
       request = scored;
+    } else if (random.one_in(6)) {
+      request.outputs = 1;
+      request.embed = true;
     }
   }
 }
 
-EngineConfig calm_config(uint32_t seed, Random& random) {
-  const std::string kv_dtype = turn(kKvTypes, seed);
+const char* random_model(const std::string& kv_dtype, Random& random) {
   const bool has_scales = kv_dtype == "q8_0" || kv_dtype == "iq4_nl";  // of 32 dimensions
-  EngineConfig config =
-      golden_config(has_scales ? random.pick({"qwen3", "llama_q4_1"})
-                               : random.pick({"llama", "gemma3", "qwen3", "llama_q4_1"}));
-  config.kv_dtype = kv_dtype;
-  return config;
+  return has_scales ? random.pick({"qwen3", "llama_q4_1"})
+                    : random.pick({"llama", "gemma3", "qwen3", "llama_q4_1"});
 }
 
 // A pool that holds the largest of the requests and little more, or plenty.
@@ -153,7 +156,7 @@ bool is_beginning(const OutputRecord& part, const OutputRecord& whole) {
     return a.size() <= b.size() && std::equal(a.begin(), a.end(), b.begin());
   };
   return begins(part.tokens, whole.tokens) && begins(part.logprobs, whole.logprobs) &&
-         begins(part.text, whole.text);
+         begins(part.text, whole.text) && part.embedding.empty();
 }
 
 // Some are cancelled, on the way or before.
@@ -189,6 +192,7 @@ void compare(Engine& engine, const std::vector<Request>& requests,
     if (cancelled) continue;
     if (requests[i].beam) ++reached.beam_searches;
     if (outputs.size() > 1 && !requests[i].beam) ++reached.forks;
+    if (requests[i].embed) ++reached.embeddings;
   }
 }
 
@@ -207,7 +211,10 @@ void idle(Engine& engine, Reached& reached) {
 void run_round(uint32_t seed, Reached& reached) {
   SCOPED_TRACE("OCTAVO_TEST_SEED=" + std::to_string(seed));
   Random random(seed);
-  const EngineConfig calm = calm_config(seed, random);
+  const std::string kv_dtype = turn(kKvTypes, seed);
+  const PooledModel model(random_model(kv_dtype, random), turn(kPoolings, seed));
+  EngineConfig calm = model.config();
+  calm.kv_dtype = kv_dtype;
   std::vector<Request> requests;
   std::vector<std::vector<OutputRecord>> alone;
   int64_t block_bytes = 0;

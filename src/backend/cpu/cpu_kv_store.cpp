@@ -81,7 +81,7 @@ Result<std::unique_ptr<CpuKvStore>> CpuKvStore::create(const KvShape& shape, int
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) {
-    return resource_error("KV cache: cannot reserve {} blocks of {} bytes: {}", block_count,
+    return resource_error("cannot reserve {} KV blocks of {} bytes: {}", block_count,
                           shape.block_bytes(), std::strerror(errno));
   }
   std::unique_ptr<CpuKvStore> store(
