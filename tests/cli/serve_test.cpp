@@ -36,6 +36,7 @@ class ServeProcess {
     std::vector<std::string> words = {OCTAVO_PROGRAM, "serve", model};
     words.insert(words.end(), flags.begin(), flags.end());
     std::vector<char*> arguments;
+    arguments.reserve(words.size() + 1);
     for (std::string& word : words) arguments.push_back(word.data());
     arguments.push_back(nullptr);
     int ends[2];

@@ -2,6 +2,7 @@
 #include "server/router.h"
 
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "server/fake_exchange.h"
 
@@ -9,7 +10,7 @@ namespace octavo::server {
 namespace {
 
 Handler says(std::string text) {
-  return [text](Exchange& exchange) -> asio::awaitable<void> {
+  return [text = std::move(text)](Exchange& exchange) -> asio::awaitable<void> {
     HttpResponse response;
     response.body = text;
     co_await exchange.respond(std::move(response));
