@@ -8,10 +8,11 @@ add_library(octavo_flags INTERFACE)
 # -ffp-contract=off: a compiler that fuses a*b+c where it likes would change the bits of a result from
 # one build to the next. Fused multiply-adds are written out where they are wanted.
 # -Wno-missing-field-initializers: designated initialisers leave the other fields at their defaults.
-target_compile_options(octavo_flags INTERFACE
+set(octavo_cxx_flags
   -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Woverloaded-virtual -Werror
   -Wno-missing-field-initializers
   -ffp-contract=off)
+target_compile_options(octavo_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${octavo_cxx_flags}>")
 if(OCTAVO_SANITIZE)
   add_compile_options(-fsanitize=${OCTAVO_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${OCTAVO_SANITIZE})

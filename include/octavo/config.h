@@ -12,10 +12,12 @@ struct EngineConfig {
 
   std::string device = "cpu";
   std::string instruction_set;  // empty: the best this machine has
+  bool deterministic = false;   // of a GPU; the CPU always is
   int64_t threads = 0;          // 0: one per processor
   int64_t context_length = 0;   // 0: the model's own
   std::string kv_dtype = "f16";
-  int64_t kv_memory_bytes = 0;       // 0: enough for 8 full contexts, at most half of the memory
+  int64_t kv_memory_bytes = 0;  // 0: enough for 8 full contexts, at most half of the memory, or
+                                // what is free on a GPU
   int64_t kv_host_memory_bytes = 0;  // 0: no host tier; with a disk tier, a small one
   std::string kv_disk;               // file of the disk tier; empty: none
   int64_t kv_disk_bytes = 0;         // 0: 8 GiB
@@ -41,7 +43,14 @@ struct ConfigField {
 // manual. `Config` is EngineConfig or const EngineConfig.
 template <class Config, class Visitor>
 void visit_config(Config& config, Visitor&& visitor) {
-  visitor(ConfigField{"device", "Where to run: cpu."}, config.device);
+  visitor(ConfigField{"device",
+                      "Where to run: cpu, cuda (the first GPU), cuda:N, or auto: a GPU if there is "
+                      "one."},
+          config.device);
+  visitor(ConfigField{"deterministic",
+                      "On a GPU, compute each output in an order that does not depend on what else "
+                      "is being served, as the CPU always does."},
+          config.deterministic);
   visitor(ConfigField{"threads", "Threads that compute; 0: one per processor.", 0, 1024},
           config.threads);
   visitor(
@@ -55,7 +64,8 @@ void visit_config(Config& config, Visitor&& visitor) {
       ConfigField{
           "kv-memory",
           "Limit of the KV cache in bytes, or as 512MiB or 2G; auto: enough for 8 full contexts, "
-          "at most half of the machine's memory. Memory is taken as it is used.",
+          "at most half of the machine's memory, or a GPU's free memory. Memory is taken as it is "
+          "used.",
           0, int64_t{1} << 50, true},
       config.kv_memory_bytes);
   visitor(

@@ -1,10 +1,14 @@
 #include "backend/create_backend.h"
 
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
+#include <optional>
 
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cuda/create_cuda_backend.h"
 #include "base/error.h"
 
 namespace octavo {
@@ -18,16 +22,42 @@ int usable_processors() {
   return std::max(1, CPU_COUNT(&set));
 }
 
+constexpr int kCpu = -1;
+
+// The number of a GPU, or kCpu.
+Result<int> parse_device(const std::string& device) {
+  if (device == "cpu") return kCpu;
+  if (device == "auto") return cuda::device_count() > 0 ? 0 : kCpu;
+  if (device == "cuda") return 0;
+  constexpr std::string_view kPrefix = "cuda:";
+  if (device.starts_with(kPrefix)) {
+    const char* first = device.data() + kPrefix.size();
+    const char* last = device.data() + device.size();
+    int number = 0;
+    const auto [end, error] = std::from_chars(first, last, number);
+    if (error == std::errc() && end == last && number >= 0) return number;
+  }
+  return unsupported("device: '{}' is not one of cpu, cuda, cuda:N, auto", printable(device));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Backend>> create_backend(const BackendOptions& options) {
-  if (options.device != "cpu") {
-    return unsupported("device: '{}' is not one of cpu", printable(options.device));
-  }
+  OCTAVO_ASSIGN(const int device, parse_device(options.device));
   const int threads = options.threads > 0 ? options.threads : usable_processors();
+  if (device != kCpu) {
+    return cuda::create_cuda_backend(
+        {.device = device, .threads = threads, .deterministic = options.deterministic});
+  }
   OCTAVO_ASSIGN(auto backend,
                 cpu::CpuBackend::create({.threads = threads, .isa = options.instruction_set}));
   return std::unique_ptr<Backend>(std::move(backend));
+}
+
+int64_t default_kv_limit(const std::string& device) {
+  const Result<int> number = parse_device(device);
+  if (number && number.value() != kCpu) return cuda::free_kv_bytes(number.value());
+  return static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE) / 2;
 }
 
 }  // namespace octavo

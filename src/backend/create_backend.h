@@ -1,6 +1,7 @@
 // Makes the backend of a device by its name: the one place that knows them all.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -9,12 +10,17 @@
 namespace octavo {
 
 struct BackendOptions {
-  std::string device = "cpu";
+  std::string device = "cpu";   // cpu, cuda, cuda:N, or auto: the first GPU if there is one
   std::string instruction_set;  // of the CPU; empty: the best this machine has
   int threads = 0;              // 0: one per processor this process may use
+  bool deterministic = false;   // of a GPU: see CudaOptions; the CPU always is
 };
 
 // Errors: an unknown device or instruction set, with the list of those that exist here.
 Result<std::unique_ptr<Backend>> create_backend(const BackendOptions& options);
+
+// The most memory that the KV cache takes unless it is told otherwise: half of the machine's, or
+// what is free on a GPU. Asked for once the weights are loaded.
+int64_t default_kv_limit(const std::string& device);
 
 }  // namespace octavo

@@ -98,10 +98,10 @@ Result<BenchSubject> start_subject(EngineConfig config, int64_t requests) {
   OCTAVO_ASSIGN(const DType type, kv_type(config.kv_dtype));
   OCTAVO_ASSIGN(subject.cost, read_model_cost(file, type));
   {
-    OCTAVO_ASSIGN(const auto backend,
-                  create_backend({.device = config.device,
-                                  .instruction_set = config.instruction_set,
-                                  .threads = static_cast<int>(config.threads)}));
+    OCTAVO_ASSIGN(const auto backend, create_backend({.device = config.device,
+                                                      .instruction_set = config.instruction_set,
+                                                      .threads = static_cast<int>(config.threads),
+                                                      .deterministic = config.deterministic}));
     OCTAVO_ASSIGN(subject.probe, probe_device(*backend));
   }
   config.max_queued = std::max(config.max_queued, requests);

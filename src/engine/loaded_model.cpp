@@ -1,7 +1,5 @@
 #include "engine/loaded_model.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <filesystem>
@@ -25,10 +23,6 @@ constexpr int64_t kDefaultDiskBytes = int64_t{8} << 30;
 // Operations of a matrix product that a machine does while it copies a byte of memory, roughly.
 constexpr double kOperationsPerByte = 20.0;
 
-int64_t machine_memory_bytes() {
-  return static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
-}
-
 // Blocks of all groups that one sequence of `length` tokens fills when no window drops any.
 int64_t blocks_of_context(const KvShape& shape, int64_t length) {
   const int64_t blocks = (length + shape.block_size - 1) / shape.block_size;
@@ -46,7 +40,7 @@ Result<void> make_kv(const EngineConfig& config, LoadedModel& loaded) {
   if (bytes == 0) {
     const int64_t wanted =
         kDefaultContexts * blocks_of_context(shape, loaded.info.context_length) * block_bytes;
-    bytes = std::min(wanted, machine_memory_bytes() / 2);
+    bytes = std::min(wanted, default_kv_limit(config.device));
   }
   const int64_t blocks = std::min(bytes / block_bytes,
                                   int64_t{std::numeric_limits<int32_t>::max()} / shape.block_size);
@@ -181,7 +175,8 @@ Result<LoadedModel> load_model(const EngineConfig& config) {
   OCTAVO_ASSIGN(text::ChatTemplate chat_template, read_template(file.metadata(), template_source));
   OCTAVO_ASSIGN(auto backend, create_backend({.device = config.device,
                                               .instruction_set = config.instruction_set,
-                                              .threads = static_cast<int>(config.threads)}));
+                                              .threads = static_cast<int>(config.threads),
+                                              .deterministic = config.deterministic}));
   OCTAVO_ASSIGN(auto model, Model::load(file, *backend));
   if (tokenizer->vocabulary_size() != model->shape().vocabulary) {
     return invalid_input("{}: the tokenizer has {} tokens, the embedding {} rows",

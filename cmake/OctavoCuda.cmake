@@ -1,0 +1,22 @@
+# Whether the kernels for NVIDIA GPUs are built: OCTAVO_CUDA, by default when the CUDA toolkit (13) is here.
+include(CheckLanguage)
+if(NOT CMAKE_CUDA_COMPILER AND EXISTS /usr/local/cuda/bin/nvcc)
+  set(CMAKE_CUDA_COMPILER /usr/local/cuda/bin/nvcc)
+endif()
+check_language(CUDA)
+set(cuda_by_default OFF)
+if(CMAKE_CUDA_COMPILER AND NOT OCTAVO_SANITIZE)
+  set(cuda_by_default ON)
+endif()
+option(OCTAVO_CUDA "Build the backend for NVIDIA GPUs" ${cuda_by_default})
+if(OCTAVO_CUDA)
+  # Machine code for Hopper; the driver translates the other for any GPU from compute capability 8.0 on.
+  if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+    set(CMAKE_CUDA_ARCHITECTURES 80-virtual 90-real)
+  endif()
+  enable_language(CUDA)
+  find_package(CUDAToolkit 13 REQUIRED)
+  # CMake 3.25 does not know that this compiler has C++20.
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+  string(APPEND CMAKE_CUDA_FLAGS " --expt-relaxed-constexpr -Werror=all-warnings")
+endif()

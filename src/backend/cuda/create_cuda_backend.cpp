@@ -1,0 +1,28 @@
+#include "backend/cuda/create_cuda_backend.h"
+
+#include <algorithm>
+
+#include "backend/cuda/check_cuda.h"
+#include "backend/cuda/cuda_backend.h"
+
+namespace octavo::cuda {
+
+int device_count() {
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  static_cast<void>(cudaGetLastError());
+  return error == cudaSuccess ? count : 0;
+}
+
+Result<std::unique_ptr<Backend>> create_cuda_backend(const CudaOptions& options) {
+  OCTAVO_ASSIGN(std::unique_ptr<CudaBackend> backend, CudaBackend::create(options));
+  return std::unique_ptr<Backend>(std::move(backend));
+}
+
+int64_t free_kv_bytes(int device) {
+  OCTAVO_CUDA(cudaSetDevice(device));
+  const size_t free = device_memory().free;
+  return static_cast<int64_t>(free - std::min(free, CudaKvStore::kScratchReserve));
+}
+
+}  // namespace octavo::cuda

@@ -1,0 +1,31 @@
+// Makes the backend of an NVIDIA GPU; without CUDA headers, for the factory that knows all
+// backends.
+//
+// A program built without CUDA has these functions too (no_cuda.cpp): it sees no device.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "backend/backend.h"
+
+namespace octavo::cuda {
+
+struct CudaOptions {
+  int device = 0;   // of device_count()
+  int threads = 1;  // that fill the device's memory and draw tokens
+  // Paths and splits chosen by the weights' shapes alone: a request's tokens do not depend on its
+  // neighbours.
+  bool deterministic = false;
+};
+
+// Devices that this machine has and this program can use.
+int device_count();
+
+// Errors: no such device, or one that is too old; a library that is missing.
+Result<std::unique_ptr<Backend>> create_cuda_backend(const CudaOptions& options);
+
+// Bytes of a device's memory that are free for keys and values now, once weights are there.
+int64_t free_kv_bytes(int device);
+
+}  // namespace octavo::cuda

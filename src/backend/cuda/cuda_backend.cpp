@@ -1,0 +1,458 @@
+#include "backend/cuda/cuda_backend.h"
+
+#include <algorithm>
+
+#include "backend/cuda/attention.h"
+#include "backend/cuda/check_cuda.h"
+#include "backend/cuda/rope_kernels.h"
+#include "backend/cuda/row_kernels.h"
+#include "base/error.h"
+
+namespace octavo::cuda {
+namespace {
+
+// Compute capability that the kernels are written for: bf16 on tensor cores, asynchronous copies.
+constexpr int kLeastMajor = 8;
+// Steps of up to this many rows are launched as graphs: their kernels are short.
+constexpr int32_t kGraphRows = 256;
+// Places of a step's arrays; those of KV group g are kGroupArrays + 3 * g and on, plans follow.
+constexpr size_t kTokensArray = 0;
+constexpr size_t kPositionsArray = 1;
+constexpr size_t kStartsArray = 2;
+constexpr size_t kLengthsArray = 3;
+constexpr size_t kOutputArray = 4;
+constexpr size_t kSampleArray = 5;
+constexpr size_t kGroupArrays = 6;
+
+const CudaWeight& own(const Weight& weight) {
+  return static_cast<const CudaWeight&>(weight);
+}
+CudaKvStore& own(KvStore& store) {
+  return static_cast<CudaKvStore&>(store);
+}
+const CudaKvStore& own(const KvStore& store) {
+  return static_cast<const CudaKvStore&>(store);
+}
+
+void check_same_shape(const Tensor& a, const Tensor& b) {
+  OCTAVO_CHECK(a.rows == b.rows && a.columns == b.columns, "[{}, {}] and [{}, {}]", a.rows,
+               a.columns, b.rows, b.columns);
+}
+
+// Fields of the batch that have one value for now.
+void check_batch(const Batch& batch) {
+  OCTAVO_CHECK(batch.axes == 1, "{} position axes", batch.axes);
+  OCTAVO_CHECK(batch.causal, "bidirectional attention");
+  OCTAVO_CHECK(batch.adapters.empty(), "adapters");
+  OCTAVO_CHECK(batch.embedded_rows.empty(), "rows with a given embedding");
+  OCTAVO_CHECK(batch.positions.size() == batch.tokens.size());
+  OCTAVO_CHECK(batch.q_starts.size() == batch.kv_lengths.size() + 1);
+}
+
+// Whether the highest logit is the answer, as it is in the row.
+bool is_plain_greedy(const SampleRow& row) {
+  const SamplingParams& params = *row.params;
+  return params.temperature == 0.0F && row.forced < 0 && row.banned.empty() &&
+         params.logit_bias.empty() && params.logprobs < 0 && params.repetition_penalty == 1.0F &&
+         params.frequency_penalty == 0.0F && params.presence_penalty == 0.0F;
+}
+
+template <class T>
+T required(Result<T> result) {
+  OCTAVO_CHECK(result.ok(), "{}", result.error().message);
+  return std::move(result).value();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<CudaBackend>> CudaBackend::create(const CudaOptions& options) {
+  const int count = device_count();
+  if (options.device < 0 || options.device >= count) {
+    return unsupported("device: cuda:{} is not one of the {} CUDA devices of this machine",
+                       options.device, count);
+  }
+  cudaDeviceProp properties = {};
+  OCTAVO_CUDA(cudaGetDeviceProperties(&properties, options.device));
+  if (properties.major < kLeastMajor) {
+    return unsupported("device: cuda:{} ({}) has compute capability {}.{}, at least {}.0 is needed",
+                       options.device, properties.name, properties.major, properties.minor,
+                       kLeastMajor);
+  }
+  OCTAVO_CUDA(cudaSetDevice(options.device));
+  cudaStream_t stream = nullptr;
+  OCTAVO_CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  OCTAVO_ASSIGN(DeviceScratch scratch, DeviceScratch::create());
+  OCTAVO_ASSIGN(DeviceScratch temporary, DeviceScratch::create());
+  std::unique_ptr<CudaBackend> backend(
+      new CudaBackend(fmt::format("cuda:{} ({}, compute capability {}.{}{})", options.device,
+                                  properties.name, properties.major, properties.minor,
+                                  options.deterministic ? ", deterministic" : ""),
+                      options, stream, std::move(scratch), std::move(temporary)));
+  OCTAVO_ASSIGN(backend->staging_, Staging::create(stream));
+  OCTAVO_ASSIGN(backend->cublas_, Cublas::load());
+  OCTAVO_ASSIGN(backend->workspace_,
+                DeviceBuffer::create(kCublasWorkspaceBytes, "workspace of products"));
+  const size_t counter_bytes = kProductCounters * sizeof(uint32_t);
+  OCTAVO_ASSIGN(backend->counters_, DeviceBuffer::create(counter_bytes, "counters of products"));
+  OCTAVO_CUDA(cudaMemsetAsync(backend->counters_.data(), 0, counter_bytes, stream));
+  return backend;
+}
+
+CudaBackend::CudaBackend(std::string description, const CudaOptions& options, cudaStream_t stream,
+                         DeviceScratch scratch, DeviceScratch temporary)
+    : Backend(std::move(description)),
+      deterministic_(options.deterministic),
+      stream_(stream),
+      pool_(options.threads),
+      scratch_(std::move(scratch)),
+      temporary_(std::move(temporary)),
+      arrays_(stream),
+      tape_(stream),
+      sampler_scratch_(static_cast<size_t>(options.threads)) {}
+
+CudaBackend::~CudaBackend() {
+  wait();
+  // The objects that use the stream only hold it; it has no work left.
+  OCTAVO_CUDA(cudaStreamDestroy(stream_));
+}
+
+void CudaBackend::run() {
+  tape_.run(small_step_);
+}
+
+void CudaBackend::wait() {
+  OCTAVO_CUDA(cudaStreamSynchronize(stream_));
+}
+
+Result<std::unique_ptr<Weight>> CudaBackend::upload(const WeightSource& source, WeightUse use,
+                                                    Split split) {
+  if (split != Split::none) {
+    return unsupported("tensor '{}': split over devices", printable(source.name));
+  }
+  OCTAVO_ASSIGN(std::unique_ptr<CudaWeight> weight,
+                CudaWeight::create(source, use, pool_, *staging_));
+  return std::unique_ptr<Weight>(std::move(weight));
+}
+
+Result<std::unique_ptr<KvStore>> CudaBackend::create_kv_store(const KvShape& shape,
+                                                              int64_t block_count) {
+  OCTAVO_ASSIGN(std::unique_ptr<CudaKvStore> store, CudaKvStore::create(shape, block_count));
+  return std::unique_ptr<KvStore>(std::move(store));
+}
+
+Tensor CudaBackend::scratch(int64_t rows, int64_t columns) {
+  OCTAVO_CHECK(rows >= 0 && columns >= 0, "[{}, {}]", rows, columns);
+  return {scratch_.take<float>(static_cast<size_t>(rows * columns)), rows, columns};
+}
+
+void CudaBackend::read(Tensor x, std::span<float> out) {
+  OCTAVO_CHECK(out.size() == static_cast<size_t>(x.elements()), "{} values of {}", out.size(),
+               x.elements());
+  run();
+  OCTAVO_CUDA(
+      cudaMemcpyAsync(out.data(), x.data, out.size_bytes(), cudaMemcpyDeviceToHost, stream_));
+  wait();
+}
+
+void CudaBackend::begin_step(const Batch& batch) {
+  check_batch(batch);
+  run();   // of a step whose results nobody wanted
+  wait();  // its arrays and scratch memory are used again
+  scratch_.reset();
+  arrays_.begin_step();
+  angles_.clear();
+  planned_.clear();
+  small_step_ = batch.token_count() <= kGraphRows;
+
+  step_tokens_.clear();
+  for (const int32_t token : batch.tokens) {
+    const auto row = static_cast<size_t>(~token);
+    OCTAVO_CHECK(token >= 0 || row < sampled_.size(),
+                 "row {} of the {} that the previous step sampled", row, sampled_.size());
+    step_tokens_.push_back(token >= 0 ? token : sampled_[row]);
+  }
+  sampled_.clear();
+  step_.tokens = arrays_.send(kTokensArray, step_tokens_);
+  step_.positions = arrays_.send(kPositionsArray, batch.positions);
+  step_.q_starts = arrays_.send(kStartsArray, batch.q_starts);
+  step_.kv_lengths = arrays_.send(kLengthsArray, batch.kv_lengths);
+  output_rows_ = arrays_.send(kOutputArray, batch.output_rows);
+  groups_.assign(batch.groups.size(), Group{});
+  for (size_t i = 0; i < batch.groups.size(); ++i) {
+    const GroupTables& group = batch.groups[i];
+    const size_t at = kGroupArrays + 3 * i;
+    groups_[i].tables = {arrays_.send(at, group.slots), arrays_.send(at + 1, group.table_starts),
+                         arrays_.send(at + 2, group.blocks)};
+  }
+}
+
+void CudaBackend::copy_blocks(KvStore& store, std::span<const BlockCopy> copies) {
+  CudaKvStore& blocks = own(store);
+  const auto bytes = static_cast<size_t>(blocks.shape().block_bytes());
+  run();
+  for (const BlockCopy& copy : copies) {
+    blocks.commit_block(copy.to);
+    OCTAVO_CUDA(cudaMemcpyAsync(blocks.block(copy.to), blocks.block(copy.from), bytes,
+                                cudaMemcpyDeviceToDevice, stream_));
+  }
+}
+
+void CudaBackend::swap_blocks(KvStore& store, std::byte* host, std::span<const BlockSwap> swaps,
+                              SwapDirection direction) {
+  CudaKvStore& blocks = own(store);
+  const int64_t bytes = blocks.shape().block_bytes();
+  run();
+  for (const BlockSwap& swap : swaps) {
+    OCTAVO_CHECK(swap.host_slot >= 0, "host slot {}", swap.host_slot);
+    blocks.commit_block(swap.block);
+    std::byte* slot = host + swap.host_slot * bytes;
+    std::byte* block = blocks.block(swap.block);
+    const bool out = direction == SwapDirection::out;
+    OCTAVO_CUDA(cudaMemcpyAsync(out ? slot : block, out ? block : slot, static_cast<size_t>(bytes),
+                                out ? cudaMemcpyDeviceToHost : cudaMemcpyHostToDevice, stream_));
+  }
+  wait();  // the caller's memory is its own again
+}
+
+void CudaBackend::embed(Tensor out, const Weight& table, float scale, const Batch& batch) {
+  OCTAVO_CHECK(out.rows == batch.token_count() && out.columns == table.columns());
+  for (const int32_t token : step_tokens_) {
+    OCTAVO_CHECK(token < table.rows(), "token {} of {}", token, table.rows());
+  }
+  if (out.rows == 0) return;
+  EmbedArgs args = {};
+  args.out = out.data;
+  args.tokens = step_.tokens;
+  if (is_quantized(table.type())) {
+    args.table = own(table).quantized();
+  } else {
+    args.dense = own(table).dense();
+  }
+  args.rows = out.rows;
+  args.columns = out.columns;
+  args.scale = scale;
+  args.type = static_cast<int32_t>(table.type());
+  tape_.add(launch_embed, args);
+}
+
+void CudaBackend::norm(Tensor out, Tensor x, const Weight& weight, float epsilon) {
+  check_same_shape(out, x);
+  OCTAVO_CHECK(weight.rows() == 1 && weight.columns() == x.columns);
+  if (x.rows == 0) return;
+  tape_.add(launch_norm, NormArgs{out.data, x.data, nullptr, own(weight).vector(), x.rows,
+                                  static_cast<int32_t>(x.columns), epsilon});
+}
+
+void CudaBackend::add_norm(Tensor out, Tensor x, Tensor y, const Weight& weight, float epsilon) {
+  check_same_shape(out, x);
+  check_same_shape(y, x);
+  OCTAVO_CHECK(weight.rows() == 1 && weight.columns() == x.columns);
+  if (x.rows == 0) return;
+  tape_.add(launch_norm, NormArgs{out.data, x.data, y.data, own(weight).vector(), x.rows,
+                                  static_cast<int32_t>(x.columns), epsilon});
+}
+
+void CudaBackend::linear(Tensor x, std::span<const Projection> projections,
+                         const Batch& /*batch*/) {
+  run_projections(x, projections,
+                  {tape_, temporary_, *cublas_, reinterpret_cast<uint32_t*>(counters_.data()),
+                   workspace_.data(), deterministic_});
+}
+
+void CudaBackend::add(Tensor x, Tensor y) {
+  check_same_shape(x, y);
+  if (x.rows > 0) tape_.add(launch_add, AddArgs{x.data, y.data, x.elements()});
+}
+
+void CudaBackend::gate(Tensor gate, Tensor up, Activation activation) {
+  check_same_shape(gate, up);
+  if (gate.rows == 0) return;
+  tape_.add(launch_gate, GateArgs{gate.data, up.data, gate.elements(),
+                                  activation == Activation::gelu_tanh ? 1 : 0});
+}
+
+const CudaBackend::Angles& CudaBackend::angles(const RopeTable& rope, const Batch& batch) {
+  for (const Angles& known : angles_) {
+    if (known.table == &rope) return known;
+  }
+  const size_t pairs = rope.frequencies.size();
+  OCTAVO_CHECK(pairs <= kMaxRopePairs, "{} pairs of dimensions to rotate", pairs);
+  const size_t count = batch.tokens.size() * pairs;
+  const Angles made{&rope, scratch_.take<float>(count), scratch_.take<float>(count)};
+  RopeAnglesArgs args = {};
+  args.cosines = made.cosines;
+  args.sines = made.sines;
+  args.positions = step_.positions;
+  args.tokens = batch.token_count();
+  args.pairs = static_cast<int32_t>(pairs);
+  args.magnitude = rope.magnitude;
+  std::copy(rope.frequencies.begin(), rope.frequencies.end(), args.frequencies);
+  tape_.add(launch_rope_angles, args);
+  angles_.push_back(made);
+  return angles_.back();
+}
+
+void CudaBackend::commit_slots(CudaKvStore& store, int32_t group, const Batch& batch) {
+  Group& state = groups_[static_cast<size_t>(group)];
+  if (state.written) return;
+  for (const int32_t slot : batch.groups[static_cast<size_t>(group)].slots) {
+    OCTAVO_CHECK(slot >= 0, "slot {}", slot);
+    store.commit_block(slot / store.shape().block_size);
+  }
+  state.written = true;
+}
+
+void CudaBackend::rope_and_store(Tensor q, Tensor k, Tensor v, int32_t layer, const RopeTable& rope,
+                                 const Batch& batch, KvStore& store) {
+  CudaKvStore& blocks = own(store);
+  const KvView view = blocks.view(layer);
+  const int32_t group = blocks.group(layer);
+  OCTAVO_CHECK(q.columns % view.head_dim == 0 && k.columns == v.columns &&
+               k.columns == int64_t{view.kv_heads} * view.head_dim);
+  if (q.rows == 0) return;
+  commit_slots(blocks, group, batch);
+  const Angles& turned = angles(rope, batch);
+  RopeStoreArgs args = {};
+  args.q = q.data;
+  args.k = k.data;
+  args.v = v.data;
+  args.cosines = turned.cosines;
+  args.sines = turned.sines;
+  args.slots = groups_[static_cast<size_t>(group)].tables.slots;
+  args.keys = view.memory + view.key_offset;
+  args.values = view.memory + view.value_offset;
+  args.block_bytes = view.block_bytes;
+  args.tokens = q.rows;
+  args.heads = static_cast<int32_t>(q.columns / view.head_dim);
+  args.kv_heads = view.kv_heads;
+  args.head_dim = view.head_dim;
+  args.pairs = static_cast<int32_t>(rope.frequencies.size());
+  args.block_size = view.block_size;
+  args.interleaved = rope.interleaved ? 1 : 0;
+  args.type = static_cast<int64_t>(view.type);
+  OCTAVO_CHECK(2 * args.pairs <= args.head_dim, "{} pairs in a head of {}", args.pairs,
+               args.head_dim);
+  tape_.add(launch_rope_store, args);
+}
+
+const CudaBackend::PlannedAttention& CudaBackend::planned(int32_t group, int32_t heads_per_kv_head,
+                                                          const Batch& batch,
+                                                          const KvShape& shape) {
+  for (const PlannedAttention& known : planned_) {
+    if (known.group == group && known.heads_per_kv_head == heads_per_kv_head) return known;
+  }
+  const AttentionPlan plan =
+      plan_attention(batch, {.kv_heads = shape.kv_heads,
+                             .heads_per_kv_head = heads_per_kv_head,
+                             .head_dim = shape.head_dim,
+                             .window = shape.groups[static_cast<size_t>(group)].window});
+  const size_t array = kGroupArrays + 3 * groups_.size() + planned_.size();
+  planned_.push_back({group, heads_per_kv_head, arrays_.send(array, plan.words),
+                      plan.block_capacity, plan.merge_capacity,
+                      scratch_.take<float>(static_cast<size_t>(plan.partial_floats))});
+  return planned_.back();
+}
+
+void CudaBackend::attention(Tensor out, Tensor q, int32_t layer, const AttentionParams& params,
+                            const Batch& batch, const KvStore& store) {
+  check_same_shape(out, q);
+  const CudaKvStore& blocks = own(store);
+  const KvShape& shape = blocks.shape();
+  if (q.rows == 0) return;
+  const int64_t heads = q.columns / shape.head_dim;
+  OCTAVO_CHECK(heads * shape.head_dim == q.columns && heads % shape.kv_heads == 0);
+  const int32_t group = blocks.group(layer);
+  const auto heads_per_kv_head = static_cast<int32_t>(heads / shape.kv_heads);
+  const PlannedAttention& plan = planned(group, heads_per_kv_head, batch, shape);
+  AttentionArgs args = {};
+  args.out = out.data;
+  args.q = q.data;
+  args.partials = plan.partials;
+  args.plan = plan.words;
+  args.step = step_;
+  args.tables = groups_[static_cast<size_t>(group)].tables;
+  args.kv = blocks.view(layer);
+  args.scale = params.scale;
+  args.soft_cap = params.soft_cap;
+  args.window = shape.groups[static_cast<size_t>(group)].window;
+  args.heads_per_kv_head = heads_per_kv_head;
+  args.block_capacity = plan.block_capacity;
+  args.merge_capacity = plan.merge_capacity;
+  tape_.add(launch_attention, args);
+}
+
+Tensor CudaBackend::output_rows(Tensor x, const Batch& batch) {
+  const Tensor out = scratch(static_cast<int64_t>(batch.output_rows.size()), x.columns);
+  if (out.rows > 0) {
+    tape_.add(launch_gather, GatherArgs{out.data, x.data, output_rows_, out.rows, out.columns});
+  }
+  return out;
+}
+
+void CudaBackend::soft_cap(Tensor x, float cap) {
+  if (x.rows == 0) return;
+  tape_.add(launch_soft_cap, SoftCapArgs{x.data, x.elements(), static_cast<double>(cap)});
+}
+
+void CudaBackend::all_reduce(Tensor /*x*/) {
+  // One device holds everything.
+}
+
+void CudaBackend::sample(Tensor logits, std::span<const SampleRow> rows,
+                         std::span<const uint32_t> allowed, std::span<SampledToken> out) {
+  OCTAVO_CHECK(out.size() == rows.size(), "{} results of {} rows", out.size(), rows.size());
+  const size_t words = (static_cast<size_t>(logits.columns) + 31) / 32;
+  OCTAVO_CHECK(allowed.empty() || allowed.size() == rows.size() * words, "{} mask words of {}",
+               allowed.size(), rows.size() * words);
+  for (const SampleRow& row : rows) {
+    OCTAVO_CHECK(row.logits_row >= 0 && row.logits_row < logits.rows);
+  }
+  if (rows.empty()) {
+    run();
+  } else if (allowed.empty() && std::all_of(rows.begin(), rows.end(), is_plain_greedy)) {
+    sample_greedily(logits, rows, out);
+  } else {
+    sample_on_host(logits, rows, allowed, out);
+  }
+  sampled_.clear();
+  for (const SampledToken& token : out) sampled_.push_back(token.token);
+}
+
+void CudaBackend::sample_greedily(Tensor logits, std::span<const SampleRow> rows,
+                                  std::span<SampledToken> out) {
+  const auto count = static_cast<size_t>(logits.rows);
+  auto* best = scratch_.take<unsigned long long>(count);
+  auto* tokens = scratch_.take<int32_t>(count);
+  tape_.add(launch_argmax, ArgmaxArgs{tokens, best, logits.data, logits.rows, logits.columns});
+  run();
+  const size_t bytes = count * sizeof(int32_t);
+  if (results_.bytes() < bytes) results_ = required(PinnedBuffer::create(bytes));
+  OCTAVO_CUDA(cudaMemcpyAsync(results_.data(), tokens, bytes, cudaMemcpyDeviceToHost, stream_));
+  wait();
+  const auto* found = reinterpret_cast<const int32_t*>(results_.data());
+  for (size_t i = 0; i < rows.size(); ++i) out[i] = {.token = found[rows[i].logits_row]};
+}
+
+void CudaBackend::sample_on_host(Tensor logits, std::span<const SampleRow> rows,
+                                 std::span<const uint32_t> allowed, std::span<SampledToken> out) {
+  run();
+  const size_t bytes = static_cast<size_t>(logits.elements()) * sizeof(float);
+  if (results_.bytes() < bytes) results_ = required(PinnedBuffer::create(bytes));
+  OCTAVO_CUDA(
+      cudaMemcpyAsync(results_.data(), logits.data, bytes, cudaMemcpyDeviceToHost, stream_));
+  wait();
+  const auto* values = reinterpret_cast<const float*>(results_.data());
+  const auto columns = static_cast<size_t>(logits.columns);
+  const size_t words = (columns + 31) / 32;
+  const size_t workers = std::min(rows.size(), sampler_scratch_.size());
+  pool_.parallel_for(workers, [&](size_t worker) {
+    for (size_t i = worker; i < rows.size(); i += workers) {
+      const std::span<const float> row(values + static_cast<size_t>(rows[i].logits_row) * columns,
+                                       columns);
+      const auto mask = allowed.empty() ? allowed : allowed.subspan(i * words, words);
+      out[i] = sample_row(row, rows[i], mask, sampler_scratch_[worker]);
+    }
+  });
+}
+
+}  // namespace octavo::cuda

@@ -1,0 +1,18 @@
+#include "backend/cuda/create_cuda_backend.h"
+#include "base/error.h"
+
+namespace octavo::cuda {
+
+int device_count() {
+  return 0;
+}
+
+Result<std::unique_ptr<Backend>> create_cuda_backend(const CudaOptions& /*options*/) {
+  return unsupported("device: this program was built without CUDA");
+}
+
+int64_t free_kv_bytes(int /*device*/) {
+  return 0;
+}
+
+}  // namespace octavo::cuda
