@@ -73,7 +73,7 @@ TEST(Engine, RefusesBadSettings) {
   EXPECT_NE(error(config).find("/nowhere/model.gguf"), std::string::npos);
   config = tiny_config();
   config.device = "abacus";
-  EXPECT_EQ(error(config), "device: 'abacus' is not one of cpu");
+  EXPECT_EQ(error(config), "device: 'abacus' is not one of cpu, cuda, cuda:N, auto");
   config = tiny_config();
   config.kv_dtype = "q3";
   EXPECT_EQ(error(config), "kv-dtype: 'q3' is not one of f32, f16, bf16, q8_0, iq4_nl");
