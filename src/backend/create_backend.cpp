@@ -54,9 +54,17 @@ Result<std::unique_ptr<Backend>> create_backend(const BackendOptions& options) {
   return std::unique_ptr<Backend>(std::move(backend));
 }
 
-int64_t default_kv_limit(const std::string& device) {
+std::optional<DeviceMemory> device_memory(const std::string& device) {
   const Result<int> number = parse_device(device);
-  if (number && number.value() != kCpu) return cuda::free_kv_bytes(number.value());
+  if (!number || number.value() == kCpu) return std::nullopt;
+  const cuda::GpuMemory memory = cuda::gpu_memory(number.value());
+  return DeviceMemory{.free = memory.free, .total = memory.total, .scratch = cuda::kScratchReserve};
+}
+
+int64_t default_kv_limit(const std::string& device) {
+  if (const std::optional<DeviceMemory> memory = device_memory(device)) {
+    return std::max<int64_t>(memory->free - memory->scratch, 0);
+  }
   return static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE) / 2;
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "backend/backend.h"
@@ -18,6 +19,15 @@ struct BackendOptions {
 
 // Errors: an unknown device or instruction set, with the list of those that exist here.
 Result<std::unique_ptr<Backend>> create_backend(const BackendOptions& options);
+
+// Bytes of a device that has memory of its own, now.
+struct DeviceMemory {
+  int64_t free = 0;
+  int64_t total = 0;
+  int64_t scratch = 0;  // of those that are free, what steps compute with
+};
+// None: the device uses the machine's memory.
+std::optional<DeviceMemory> device_memory(const std::string& device);
 
 // The most memory that the KV cache takes unless it is told otherwise: half of the machine's, or
 // what is free on a GPU. Asked for once the weights are loaded.

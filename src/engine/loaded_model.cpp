@@ -8,6 +8,7 @@
 
 #include "backend/create_backend.h"
 #include "base/error.h"
+#include "engine/device_room.h"
 #include "gguf/builtin_model.h"
 
 namespace octavo {
@@ -44,11 +45,7 @@ Result<void> make_kv(const EngineConfig& config, LoadedModel& loaded) {
   }
   const int64_t blocks = std::min(bytes / block_bytes,
                                   int64_t{std::numeric_limits<int32_t>::max()} / shape.block_size);
-  if (blocks < static_cast<int64_t>(shape.groups.size())) {
-    return invalid_input(
-        "kv-memory: {} bytes are less than one block of each KV group ({} x {} bytes)", bytes,
-        shape.groups.size(), block_bytes);
-  }
+  OCTAVO_TRY(check_kv_room(shape, bytes, config.device, config.kv_memory_bytes == 0));
   Result<std::unique_ptr<KvStore>> store = loaded.backend->create_kv_store(shape, blocks);
   if (!store && store.error().kind == ErrorKind::resource) {
     return Error{ErrorKind::resource, "kv-memory: " + store.error().message};
@@ -177,6 +174,9 @@ Result<LoadedModel> load_model(const EngineConfig& config) {
                                               .instruction_set = config.instruction_set,
                                               .threads = static_cast<int>(config.threads),
                                               .deterministic = config.deterministic}));
+  if (const std::optional<DeviceMemory> memory = device_memory(config.device)) {
+    OCTAVO_TRY(check_model_room(file, config.device, *memory));
+  }
   OCTAVO_ASSIGN(auto model, Model::load(file, *backend));
   if (tokenizer->vocabulary_size() != model->shape().vocabulary) {
     return invalid_input("{}: the tokenizer has {} tokens, the embedding {} rows",

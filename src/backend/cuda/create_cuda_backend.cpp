@@ -1,7 +1,5 @@
 #include "backend/cuda/create_cuda_backend.h"
 
-#include <algorithm>
-
 #include "backend/cuda/check_cuda.h"
 #include "backend/cuda/cuda_backend.h"
 
@@ -19,10 +17,10 @@ Result<std::unique_ptr<Backend>> create_cuda_backend(const CudaOptions& options)
   return std::unique_ptr<Backend>(std::move(backend));
 }
 
-int64_t free_kv_bytes(int device) {
+GpuMemory gpu_memory(int device) {
   OCTAVO_CUDA(cudaSetDevice(device));
-  const size_t free = device_memory().free;
-  return static_cast<int64_t>(free - std::min(free, CudaKvStore::kScratchReserve));
+  const DeviceMemoryInfo memory = device_memory();
+  return {static_cast<int64_t>(memory.free), static_cast<int64_t>(memory.total)};
 }
 
 }  // namespace octavo::cuda

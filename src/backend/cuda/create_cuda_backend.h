@@ -25,7 +25,14 @@ int device_count();
 // Errors: no such device, or one that is too old; a library that is missing.
 Result<std::unique_ptr<Backend>> create_cuda_backend(const CudaOptions& options);
 
-// Bytes of a device's memory that are free for keys and values now, once weights are there.
-int64_t free_kv_bytes(int device);
+// Memory that weights, keys and values leave to the scratch memory of steps.
+inline constexpr int64_t kScratchReserve = int64_t{2} << 30;
+
+// Bytes of a device's memory now.
+struct GpuMemory {
+  int64_t free = 0;
+  int64_t total = 0;
+};
+GpuMemory gpu_memory(int device);
 
 }  // namespace octavo::cuda

@@ -4,6 +4,7 @@
 
 #include "backend/backend.h"
 #include "backend/cuda/attention.h"
+#include "backend/cuda/create_cuda_backend.h"
 #include "base/check.h"
 #include "base/error.h"
 
@@ -33,12 +34,10 @@ Result<void> check_shape(const KvShape& shape, int64_t block_count) {
   }
   const auto bytes = static_cast<size_t>(shape.block_bytes() * block_count);
   const DeviceMemoryInfo memory = device_memory();
-  if (memory.free < CudaKvStore::kScratchReserve ||
-      bytes > memory.free - CudaKvStore::kScratchReserve) {
+  if (bytes + kScratchReserve > memory.free) {
     return resource_error(
-        "kv-memory: {} bytes do not fit, the device has {} free of {}, of which {} are needed to "
-        "compute",
-        bytes, memory.free, memory.total, CudaKvStore::kScratchReserve);
+        "{} bytes do not fit, the device has {} free of {}, of which {} are needed to compute",
+        bytes, memory.free, memory.total, kScratchReserve);
   }
   return {};
 }

@@ -18,9 +18,6 @@ namespace octavo::cuda {
 
 class CudaKvStore final : public KvStore {
  public:
-  // Memory that the pool leaves to the scratch memory of steps.
-  static constexpr size_t kScratchReserve = size_t{2} << 30;
-
   // Errors: a shape or type that the device's kernels do not have; a pool that does not fit, with
   // both sizes.
   static Result<std::unique_ptr<CudaKvStore>> create(const KvShape& shape, int64_t block_count);

@@ -11,8 +11,8 @@ Result<std::unique_ptr<Backend>> create_cuda_backend(const CudaOptions& /*option
   return unsupported("device: this program was built without CUDA");
 }
 
-int64_t free_kv_bytes(int /*device*/) {
-  return 0;
+GpuMemory gpu_memory(int /*device*/) {
+  return {};
 }
 
 }  // namespace octavo::cuda

@@ -1,0 +1,24 @@
+// Whether a model and the KV cache fit into the memory of a device that has its own: checked before
+// anything is put there, so that an error comes at once and has both sizes. Stateless.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "backend/create_backend.h"
+#include "backend/kv_store.h"
+#include "gguf/file.h"
+#include "octavo/result.h"
+
+namespace octavo {
+
+// The weights and what steps compute with.
+Result<void> check_model_room(const gguf::File& file, const std::string& device,
+                              const DeviceMemory& memory);
+
+// `bytes`: what the KV cache gets. It has room for at least a block of each KV group.
+// `device_limit`: it is what the device has left, and not what somebody asked for.
+Result<void> check_kv_room(const KvShape& shape, int64_t bytes, const std::string& device,
+                           bool device_limit);
+
+}  // namespace octavo
