@@ -11,6 +11,7 @@
 #include <string_view>
 #include <thread>
 
+#include "backend/cuda/create_cuda_backend.h"
 #include "engine_run.h"
 #include "random_requests.h"
 
@@ -23,16 +24,19 @@ constexpr uint32_t kSeed = 20260801;
 struct Case {
   const char* model;
   const char* kv_dtype;
+  const char* device = "cpu";
 };
 
 void PrintTo(const Case& c, std::ostream* out) {
-  *out << c.model << ", " << c.kv_dtype;
+  *out << c.model << ", " << c.kv_dtype << ", " << c.device;
 }
 
 EngineConfig config_of(const Case& c, int threads) {
   EngineConfig config;
   config.model_path = golden_model(c.model);
   config.kv_dtype = c.kv_dtype;
+  config.device = c.device;
+  config.deterministic = true;
   config.threads = threads;
   return config;
 }
@@ -44,7 +48,14 @@ int64_t tight_kv_memory(const Case& c) {
   return 10 * groups * stats.block_bytes;
 }
 
-class Independence : public testing::TestWithParam<Case> {};
+class Independence : public testing::TestWithParam<Case> {
+ protected:
+  void SetUp() override {
+    if (GetParam().device == std::string_view("cuda") && cuda::device_count() == 0) {
+      GTEST_SKIP() << "no CUDA device";
+    }
+  }
+};
 
 TEST_P(Independence, CrowdedEqualsAlone) {
   std::vector<Request> requests;
@@ -103,13 +114,21 @@ TEST_P(Independence, CrowdedEqualsAlone) {
   }
 }
 
+std::string name_of(const testing::TestParamInfo<Case>& test) {
+  return std::string(test.param.model) + "_" + test.param.kv_dtype;
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, Independence,
                          testing::Values(Case{"llama", "f16"}, Case{"llama_q4_1", "f16"},
                                          Case{"qwen3", "f16"}, Case{"gemma3", "f16"},
                                          Case{"qwen3", "q8_0"}, Case{"qwen3", "iq4_nl"}),
-                         [](const auto& test) {
-                           return std::string(test.param.model) + "_" + test.param.kv_dtype;
-                         });
+                         name_of);
+INSTANTIATE_TEST_SUITE_P(Cuda, Independence,
+                         testing::Values(Case{"llama", "f32", "cuda"},
+                                         Case{"llama_q4_1", "f16", "cuda"},
+                                         Case{"qwen3", "bf16", "cuda"},
+                                         Case{"gemma3", "f16", "cuda"}),
+                         name_of);
 
 }  // namespace
 }  // namespace octavo

@@ -2,6 +2,8 @@
 // requests of every kind. What a request gives must be, bit for bit, what it gives alone in a calm
 // engine.
 //
+// On the CPU, and in deterministic mode on a GPU where there is one.
+//
 // Some rounds run with the other tests. OCTAVO_TEST_SOAK=SECONDS goes on for that long;
 // OCTAVO_TEST_SEED=N begins with another seed. Whatever the seed, all rounds together must have
 // been where it is dangerous: types, tiers and chunk sizes take turns, and counters show what was
@@ -11,10 +13,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <span>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "backend/cuda/create_cuda_backend.h"
 #include "engine_run.h"
 #include "pooled_model.h"
 #include "random_requests.h"
@@ -27,6 +31,7 @@ constexpr int kRequests = 40;
 // Each round takes the next of each list. The lengths have no common divisor, so that in time every
 // one meets every other.
 constexpr const char* kKvTypes[] = {"f32", "q8_0", "f16", "iq4_nl", "bf16"};
+constexpr const char* kCudaKvTypes[] = {"f32", "f16", "bf16"};
 constexpr uint32_t kPoolings[] = {kNone, kMean, kLast};
 constexpr int64_t kBatchTokens[] = {1, 7, 8, 16, 64, 512, 4096};
 struct Tiers {
@@ -39,9 +44,15 @@ constexpr int kRounds = 8;  // with the other tests: once through every list
 // everything was reached, and not for ever.
 constexpr int kMostRounds = 5 * kRounds;
 
-template <class T, size_t n>
-const T& turn(const T (&all)[n], uint32_t round) {
-  return all[round % n];
+// Where the engines run.
+struct Place {
+  const char* device;
+  std::span<const char* const> kv_types;
+};
+
+template <class All>
+const auto& turn(const All& all, uint32_t round) {
+  return all[round % std::size(all)];
 }
 
 // What happened in all rounds.
@@ -212,12 +223,14 @@ void idle(Engine& engine, Reached& reached) {
   }
 }
 
-void run_round(uint32_t seed, Reached& reached) {
+void run_round(const Place& place, uint32_t seed, Reached& reached) {
   SCOPED_TRACE("OCTAVO_TEST_SEED=" + std::to_string(seed));
   Random random(seed);
-  const std::string kv_dtype = turn(kKvTypes, seed);
+  const std::string kv_dtype = turn(place.kv_types, seed);
   const PooledModel model(random_model(kv_dtype, random), turn(kPoolings, seed));
   EngineConfig calm = model.config();
+  calm.device = place.device;
+  calm.deterministic = true;
   calm.kv_dtype = kv_dtype;
   std::vector<Request> requests;
   std::vector<std::vector<OutputRecord>> alone;
@@ -251,7 +264,7 @@ int64_t number_of(const char* variable, int64_t fallback) {
   return text == nullptr ? fallback : std::strtoll(text, nullptr, 10);
 }
 
-TEST(Soak, WhateverHappensARequestGivesWhatItGivesAlone) {
+void soak(const Place& place) {
   const auto end =
       std::chrono::steady_clock::now() + std::chrono::seconds(number_of("OCTAVO_TEST_SOAK", 0));
   auto seed = static_cast<uint32_t>(number_of("OCTAVO_TEST_SEED", 20261125));
@@ -261,10 +274,19 @@ TEST(Soak, WhateverHappensARequestGivesWhatItGivesAlone) {
     return round < kMostRounds && !reached.everything();
   };
   for (int round = 0; goes_on(round); ++round) {
-    ASSERT_NO_FATAL_FAILURE(run_round(seed++, reached));
+    ASSERT_NO_FATAL_FAILURE(run_round(place, seed++, reached));
     if (testing::Test::HasFailure()) return;
   }
   for (const auto& [what, count] : reached.counts()) EXPECT_GT(count, 0) << what;
+}
+
+TEST(Soak, WhateverHappensARequestGivesWhatItGivesAlone) {
+  soak({"cpu", kKvTypes});
+}
+
+TEST(Soak, SoItIsOnACudaDevice) {
+  if (cuda::device_count() == 0) GTEST_SKIP() << "no CUDA device";
+  soak({"cuda", kCudaKvTypes});
 }
 
 }  // namespace

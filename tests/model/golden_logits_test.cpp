@@ -3,73 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <filesystem>
-#include <fstream>
-#include <nlohmann/json.hpp>
-#include <random>
 
+#include "model/golden.h"
 #include "model/step_runner.h"
 
 namespace octavo {
 namespace {
-
-namespace fs = std::filesystem;
-
-const fs::path kGolden = fs::path(OCTAVO_TEST_DATA) / "golden";
-
-struct Golden {
-  nlohmann::json json;
-  std::vector<int32_t> tokens;
-  std::vector<float> logits;  // [tokens, vocabulary]
-};
-
-Golden load_golden(const std::string& name) {
-  Golden golden;
-  std::ifstream(kGolden / (name + ".json")) >> golden.json;
-  golden.tokens = golden.json.at("token_ids").get<std::vector<int32_t>>();
-  const fs::path path = kGolden / golden.json.at("logits").get<std::string>();
-  golden.logits.resize(fs::file_size(path) / sizeof(float));
-  std::ifstream file(path, std::ios::binary);
-  file.read(reinterpret_cast<char*>(golden.logits.data()),
-            static_cast<std::streamsize>(golden.logits.size() * sizeof(float)));
-  return golden;
-}
-
-std::string model_path(const Golden& golden) {
-  return kGolden / golden.json.at("model").get<std::string>();
-}
-
-std::vector<std::string> golden_names() {
-  std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(kGolden)) {
-    const std::string file = entry.path().filename().string();
-    const std::string ending = ".logits.bin";
-    if (file.ends_with(ending)) names.push_back(file.substr(0, file.size() - ending.size()));
-  }
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
-struct Deviation {
-  double max = 0.0;
-  double rms = 0.0;
-};
-
-Deviation deviation(const std::vector<std::vector<float>>& rows, const std::vector<float>& golden) {
-  Deviation result;
-  size_t i = 0;
-  for (const std::vector<float>& row : rows) {
-    for (const float value : row) {
-      const double difference =
-          std::abs(static_cast<double>(value) - static_cast<double>(golden[i++]));
-      result.max = std::max(result.max, difference);
-      result.rms += difference * difference;
-    }
-  }
-  EXPECT_EQ(i, golden.size());
-  result.rms = std::sqrt(result.rms / static_cast<double>(golden.size()));
-  return result;
-}
 
 class GoldenLogits : public testing::TestWithParam<std::string> {};
 
@@ -110,20 +49,7 @@ TEST_P(GoldenLogits, DoNotDependOnTheBatch) {
     const auto expected = whole.run({{0, golden.tokens}});
     for (const int threads : {1, 2, 3}) {
       StepRunner runner(model_path(golden), {.kv_type = kv_type, .threads = threads});
-      std::mt19937 random(static_cast<uint32_t>(threads));
-      size_t at = 0;
-      std::vector<std::vector<float>> rows;
-      while (at < golden.tokens.size()) {
-        const size_t length = std::min<size_t>(golden.tokens.size() - at, 1 + random() % 11);
-        const auto begin = golden.tokens.begin() + static_cast<int64_t>(at);
-        const std::vector<int32_t> chunk(begin, begin + static_cast<int64_t>(length));
-        // A neighbour before and one behind, with other tokens and lengths of their own.
-        const std::vector<int32_t> other(1 + random() % 5, golden.tokens[random() % 16]);
-        const auto step = runner.run({{1, other}, {0, chunk}, {2, {golden.tokens[at]}}});
-        const auto first = step.begin() + static_cast<int64_t>(other.size());
-        rows.insert(rows.end(), first, first + static_cast<int64_t>(length));
-        at += length;
-      }
+      const auto rows = run_in_chunks(runner, 0, golden.tokens, static_cast<uint32_t>(threads));
       ASSERT_EQ(rows, expected) << threads << " threads, KV " << info(kv_type).name;
     }
   }

@@ -2,6 +2,7 @@
 
 #include "backend/create_backend.h"
 #include "base/check.h"
+#include "gguf/builtin_model.h"
 
 namespace octavo {
 namespace {
@@ -18,9 +19,11 @@ T must(Result<T> result) {
 }  // namespace
 
 StepRunner::StepRunner(const std::string& path, const Options& options)
-    : file_(must(gguf::File::open(path))),
-      backend_(must(create_backend(
-          {.instruction_set = options.instruction_set, .threads = options.threads}))),
+    : file_(must(gguf::open_model(path))),
+      backend_(must(create_backend({.device = options.device,
+                                    .instruction_set = options.instruction_set,
+                                    .threads = options.threads,
+                                    .deterministic = options.deterministic}))),
       model_(must(Model::load(file_, *backend_))) {
   KvShape shape = model_->shape().kv;
   shape.block_size = kBlockSize;

@@ -18,9 +18,11 @@ class StepRunner {
     DType kv_type = DType::f32;
     int threads = 2;
     std::string instruction_set;
+    std::string device = "cpu";
+    bool deterministic = false;  // of a GPU
   };
 
-  // Stops the test program when the model cannot be loaded.
+  // `path` as gguf::open_model takes it. Stops the test program when the model cannot be loaded.
   StepRunner(const std::string& path, const Options& options);
 
   // Tokens of one sequence to compute in a step, behind those computed before.
@@ -31,6 +33,8 @@ class StepRunner {
   // One step; the logits of every row, [rows][vocabulary], in the order of the pieces.
   std::vector<std::vector<float>> run(const std::vector<Piece>& pieces);
 
+  const gguf::File& file() const { return file_; }
+  const Backend& backend() const { return *backend_; }
   int32_t vocabulary() const { return model_->shape().vocabulary; }
 
  private:

@@ -23,4 +23,8 @@ GpuMemory gpu_memory(int device) {
   return {static_cast<int64_t>(memory.free), static_cast<int64_t>(memory.total)};
 }
 
+int64_t replayed_steps(const Backend& backend) {
+  return static_cast<const CudaBackend&>(backend).replays();
+}
+
 }  // namespace octavo::cuda

@@ -35,4 +35,8 @@ struct GpuMemory {
 };
 GpuMemory gpu_memory(int device);
 
+// How many steps a backend made above has launched as a whole, as graphs recorded before; for
+// tests.
+int64_t replayed_steps(const Backend& backend);
+
 }  // namespace octavo::cuda

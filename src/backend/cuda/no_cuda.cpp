@@ -15,4 +15,8 @@ GpuMemory gpu_memory(int /*device*/) {
   return {};
 }
 
+int64_t replayed_steps(const Backend& /*backend*/) {
+  return 0;
+}
+
 }  // namespace octavo::cuda
