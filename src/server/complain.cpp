@@ -10,4 +10,8 @@ void complain(const std::string& message) {
   std::fwrite(line.data(), 1, line.size(), stderr);
 }
 
+void log_debug(const std::string& message) {
+  complain("debug: " + message);
+}
+
 }  // namespace octavo::server

@@ -1,4 +1,4 @@
-// What whoever runs the server should know, on standard error. Any thread.
+// What whoever runs the server should know, or asked to know, on standard error. Any thread.
 #pragma once
 
 #include <string>
@@ -7,5 +7,8 @@ namespace octavo::server {
 
 // Prints "octavo: message".
 void complain(const std::string& message);
+
+// Prints "octavo: debug: message", for log-level debug; the caller looks whether it is that.
+void log_debug(const std::string& message);
 
 }  // namespace octavo::server

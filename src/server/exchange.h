@@ -77,7 +77,7 @@ class Exchange {
 
   // Adds to what the request has used.
   virtual void report(const Usage& usage) = 0;
-  // Members of the body that nobody knows, for the log.
+  // Members of the body that nobody knows, for the debug log.
   virtual void note_ignored(std::vector<std::string> fields) = 0;
 };
 

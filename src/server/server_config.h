@@ -14,10 +14,11 @@ struct ServerConfig {
   std::string unix_socket;  // empty: none
   std::string tls_cert;     // with tls_key: HTTPS
   std::string tls_key;
-  std::string api_keys;     // a file; empty: everybody may ask
-  std::string cors_origin;  // empty: no CORS headers
-  std::string served_name;  // what the APIs call the model; empty: its own name
-  std::string access_log;   // a file, or - for standard error; empty: none
+  std::string api_keys;            // a file; empty: everybody may ask
+  std::string cors_origin;         // empty: no CORS headers
+  std::string served_name;         // what the APIs call the model; empty: its own name
+  std::string access_log;          // a file, or - for standard error; empty: none
+  std::string log_level = "info";  // or "debug"
   int64_t io_threads = 2;
   int64_t max_connections = 4096;
   int64_t max_header_bytes = 64 * 1024;
@@ -54,6 +55,10 @@ void visit_server_config(Config& config, Visitor&& visitor) {
                       "Write a JSON line for each request to this file; - for "
                       "standard error."},
           config.access_log);
+  visitor(ConfigField{"log-level",
+                      "What standard error tells: info (what goes wrong) or debug (which fields "
+                      "of a request were ignored, too, because nobody knows them)."},
+          config.log_level);
   visitor(ConfigField{"io-threads", "Threads that serve connections.", 1, 64}, config.io_threads);
   visitor(ConfigField{"max-connections", "Most connections at once; more are closed.", 1, 1000000},
           config.max_connections);

@@ -9,10 +9,12 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
 #include <memory>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "server/http/http_server.h"
 #include "server/http_client.h"
@@ -36,6 +38,7 @@ class HttpTest : public testing::Test {
     router_.add("GET", "/throw", [](Exchange& exchange) { return throw_at_once(exchange); });
     router_.add("GET", "/break", [](Exchange& exchange) { return break_off(exchange); });
     router_.add("POST", "/use", [](Exchange& exchange) { return use(exchange); });
+    router_.add("POST", "/ignore", [](Exchange& exchange) { return ignore(exchange); });
   }
 
   void start() {
@@ -120,7 +123,14 @@ class HttpTest : public testing::Test {
   }
   static asio::awaitable<void> use(Exchange& exchange) {
     exchange.report({.prompt_tokens = 60, .cached_tokens = 16, .generated_tokens = 40});
-    exchange.note_ignored({"colour"});
+    co_await echo(exchange);
+  }
+  // The body's lines are names of fields that nobody knows.
+  static asio::awaitable<void> ignore(Exchange& exchange) {
+    std::istringstream lines(exchange.request().body);
+    std::vector<std::string> names;
+    for (std::string name; std::getline(lines, name);) names.push_back(name);
+    exchange.note_ignored(std::move(names));
     co_await echo(exchange);
   }
 };

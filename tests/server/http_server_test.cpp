@@ -161,8 +161,47 @@ TEST_F(HttpServerTest, ErrorsNameTheSetting) {
   config_.access_log = "absent/access.log";
   EXPECT_EQ(start_error(), "access-log: absent/access.log: No such file or directory");
   config_.access_log = "";
+  config_.log_level = "loud";
+  EXPECT_EQ(start_error(), "log-level: loud is neither info nor debug");
+  config_.log_level = "info";
   config_.unix_socket = std::string(200, 'x');
   EXPECT_EQ(start_error().find("unix-socket: xxx"), 0u);
+}
+
+// What standard error says about a request with a body of these lines, each an unknown field.
+class HttpDebugLogTest : public HttpTest {
+ protected:
+  std::string said_about(const std::string& body) {
+    start();
+    testing::internal::CaptureStderr();
+    const HttpAnswer answer =
+        ask("POST /ignore HTTP/1.1\r\nHost: h\r\nX-Request-Id: mine\r\nContent-Length: " +
+            std::to_string(body.size()) + "\r\n\r\n" + body);
+    EXPECT_EQ(answer.status, 200);
+    return testing::internal::GetCapturedStderr();
+  }
+};
+
+TEST_F(HttpDebugLogTest, ListsIgnoredFieldsWhenItIsWanted) {
+  EXPECT_EQ(said_about("colour\nstore\n"), "");
+  config_.log_level = "debug";
+  EXPECT_EQ(said_about("colour\nstore\n"),
+            "octavo: debug: request mine: ignored fields: [\"colour\",\"store\"]\n");
+  EXPECT_EQ(said_about(""), "");
+}
+
+TEST_F(HttpDebugLogTest, ShowsNamesAsPrintableAscii) {
+  config_.log_level = "debug";
+  EXPECT_EQ(said_about("\x1B[31m\xC2\x9B\xFF\r"),
+            "octavo: debug: request mine: ignored fields: "
+            "[\"\\u001b[31m\\u009b\\ufffd\\r\"]\n");
+}
+
+TEST_F(HttpDebugLogTest, IsNotFilledByWhoMakesUpFields) {
+  config_.log_level = "debug";
+  std::string body;
+  for (int i = 0; i < 1000; ++i) body += std::string(1000, 'x') + "\n";
+  EXPECT_LT(said_about(body).size(), 4096u);
 }
 
 TEST_F(HttpServerTest, ListensOnAUnixSocket) {

@@ -203,6 +203,15 @@ TEST_F(KoboldTest, NeutralValuesAreFineAndOthersAreNamed) {
   expect_refused({{"genkey", 7}}, "genkey");
 }
 
+TEST_F(KoboldTest, UnknownFieldsAreForTheLog) {
+  const Json body = {{"prompt", kStory}, {"odd", 1}, {"max_length", 1}, {"use_story", true}};
+  const std::vector<std::string> odd = {"odd"};
+  EXPECT_EQ(ignored_of("/api/v1/generate", body), odd);
+  EXPECT_EQ(ignored_of("/api/extra/tokencount", {{"prompt", kStory}, {"odd", 1}}), odd);
+  EXPECT_EQ(ignored_of("/api/extra/generate/check", {{"genkey", "key"}, {"odd", 1}}), odd);
+  EXPECT_EQ(ignored_of("/api/extra/abort", {{"odd", 1}}), odd);
+}
+
 TEST_F(KoboldTest, FactsOfTheModel) {
   EXPECT_EQ(get("/api/v1/model")["result"], "octavo/demo");
   EXPECT_EQ(get("/api/v1/info/version")["result"], "1.2.5");

@@ -38,6 +38,12 @@ class NeighbourTest : public testing::Test {
     EXPECT_TRUE(exchange->response.rejection);
     return Json::parse(exchange->response.body, nullptr, false);
   }
+  // What nobody knows of a body that is answered, for the debug log.
+  std::vector<std::string> ignored_of(const std::string& path, const Json& body) {
+    const auto exchange = ask("POST", path, body.dump());
+    EXPECT_EQ(exchange->response.status, 200) << body << exchange->response.body;
+    return exchange->ignored;
+  }
   // The data of each event of a stream; each begins with `prefix`.
   std::vector<Json> events(const std::string& path, const Json& body,
                            std::string_view prefix = "data: ") {

@@ -265,6 +265,10 @@ TEST_F(OpenAiTest, UnknownFieldsAreNotedAndDoNothing) {
   EXPECT_EQ(exchange->response.status, 200);
   EXPECT_EQ(exchange->ignored, (std::vector<std::string>{"store"}));
   EXPECT_EQ(exchange->usage.generated_tokens, 12);
+  const nlohmann::json options = {{"include_usage", true}, {"odd", 1}};
+  const auto stream =
+      ask(kText, text_body({{"stream", true}, {"stream_options", options}, {"w", 1}}));
+  EXPECT_EQ(stream->ignored, (std::vector<std::string>{"stream_options.odd", "w"}));
 }
 
 TEST_F(OpenAiTest, ModelsAreListed) {

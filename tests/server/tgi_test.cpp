@@ -168,10 +168,21 @@ TEST_F(TgiTest, WhatIsWrongOrNotThereIsNamed) {
   post("/generate", body({{"watermark", false}, {"grammar", nullptr}}));
 }
 
+TEST_F(TgiTest, UnknownFieldsAreForTheLog) {
+  Json asked = body({{"strange", 1}});
+  asked["odd"] = 1;
+  EXPECT_EQ(ignored_of("/generate", asked),
+            (std::vector<std::string>{"odd", "parameters.strange"}));
+}
+
 TEST_F(TgiTest, InfoTellsOfTheModel) {
   const Json info = get("/info");
   EXPECT_EQ(info["model_id"], "demo");
   EXPECT_EQ(info["max_total_tokens"], engine_->model().context_length);
+  std::vector<std::string> stops(info["max_stop_sequences"].get<size_t>(), "x");
+  post("/generate", body({{"stop", stops}}));
+  stops.emplace_back("x");
+  refusal("/generate", body({{"stop", stops}}), 422);
 }
 
 }  // namespace

@@ -4,7 +4,6 @@
 #include <fmt/chrono.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <cstring>
@@ -25,15 +24,6 @@ std::string rfc3339(std::chrono::system_clock::time_point time) {
 
 double milliseconds(double seconds) {
   return std::round(seconds * 1e6) / 1e3;
-}
-
-// A client makes up as many names as it likes, and as long.
-std::vector<std::string> shortened(std::vector<std::string> names) {
-  constexpr size_t kMostNames = 32;
-  constexpr size_t kLongestName = 64;
-  if (names.size() > kMostNames) names.resize(kMostNames);
-  for (std::string& name : names) name.resize(std::min(name.size(), kLongestName));
-  return names;
 }
 
 }  // namespace
@@ -57,7 +47,6 @@ std::string access_line(const AccessRecord& record) {
   }
   if (record.client_gone) line["client_gone"] = true;
   if (!record.traceparent.empty()) line["traceparent"] = record.traceparent;
-  if (!record.ignored.empty()) line["ignored_fields"] = shortened(record.ignored);
   return dump(line);
 }
 

@@ -10,7 +10,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "octavo/result.h"
 #include "server/exchange.h"
@@ -31,7 +30,6 @@ struct AccessRecord {
   Usage usage;
   bool client_gone = false;  // it did not wait for the end
   std::string traceparent;
-  std::vector<std::string> ignored;  // members of the body that nobody knows; some are told
 };
 
 // One line, without its end. What is empty or 0 for most requests is left out.

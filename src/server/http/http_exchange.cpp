@@ -2,10 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
+#include "server/complain.h"
 #include "server/http/cors.h"
 #include "server/http/response_head.h"
+#include "server/json_body.h"
 
 namespace octavo::server {
 namespace {
@@ -14,6 +17,16 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_between(Clock::time_point begin, Clock::time_point end) {
   return std::chrono::duration<double>(end - begin).count();
+}
+
+// A client makes up as many names as it likes, as long, and of any bytes.
+std::string for_log(std::vector<std::string> names) {
+  constexpr size_t kMostNames = 32;
+  constexpr size_t kLongestName = 64;
+  if (names.size() > kMostNames) names.resize(kMostNames);
+  for (std::string& name : names) name.resize(std::min(name.size(), kLongestName));
+  constexpr bool kOnlyAscii = true;
+  return Json(names).dump(-1, ' ', kOnlyAscii, Json::error_handler_t::replace);
 }
 
 }  // namespace
@@ -49,6 +62,11 @@ void HttpExchange::on_client_gone(std::function<void()> call) {
 void HttpExchange::report(const Usage& usage) {
   usage_ += usage;
   if (key_) key_->charge(usage, Clock::now());
+}
+
+void HttpExchange::note_ignored(std::vector<std::string> fields) {
+  if (host_.config.log_level != "debug" || fields.empty()) return;
+  log_debug("request " + id_ + ": ignored fields: " + for_log(std::move(fields)));
 }
 
 void HttpExchange::add_headers(HttpResponse& response) const {
@@ -130,7 +148,6 @@ void HttpExchange::log() const {
   record.usage = usage_;
   record.client_gone = client_gone();
   record.traceparent = traceparent_.value_or("");
-  record.ignored = ignored_;
   host_.access_log->write(record);
 }
 

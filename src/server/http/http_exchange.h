@@ -31,7 +31,7 @@ class HttpExchange final : public Exchange {
   bool client_gone() const override { return writer_.failed() || reader_.client_gone(); }
   void on_client_gone(std::function<void()> call) override;
   void report(const Usage& usage) override;
-  void note_ignored(std::vector<std::string> fields) override { ignored_ = std::move(fields); }
+  void note_ignored(std::vector<std::string> fields) override;
 
   void set_body(std::string body) { request_.body = std::move(body); }
   void set_key(KeyUse key) { key_.emplace(std::move(key)); }
@@ -65,7 +65,6 @@ class HttpExchange final : public Exchange {
   const Signal::TimePoint begun_at_;
   Signal::TimePoint answered_at_;
   Usage usage_;
-  std::vector<std::string> ignored_;
 };
 
 }  // namespace octavo::server

@@ -76,6 +76,7 @@ Result<KoboldRequest> read_kobold_request(Fields& fields, const Engine& engine) 
                 "mirostat_tau", "mirostat_eta", "dry_base", "dry_allowed_length",
                 "dry_penalty_last_n", "dry_sequence_breakers", "xtc_threshold", "quiet",
                 "use_story", "use_memory", "use_authors_note", "use_world_info"});
+  kobold.unknown = fields.unknown();
   return kobold;
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "octavo/engine.h"
 #include "octavo/result.h"
@@ -13,8 +14,9 @@ namespace octavo::server {
 
 struct KoboldRequest {
   Request request;
-  std::string key;        // "genkey"; empty: the request cannot be asked after
-  bool trim_stop = true;  // the text ends before the stop string
+  std::string key;                   // "genkey"; empty: the request cannot be asked after
+  bool trim_stop = true;             // the text ends before the stop string
+  std::vector<std::string> unknown;  // fields that nobody reads
 };
 
 Result<KoboldRequest> read_kobold_request(Fields& fields, const Engine& engine);

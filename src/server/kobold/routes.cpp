@@ -30,12 +30,10 @@ asio::awaitable<void> refuse(Exchange& exchange, const ApiError& error) {
   co_await exchange.respond(std::move(response));
 }
 
-Result<KoboldRequest> prepare(const Service& service, Exchange& exchange) {
+Result<KoboldRequest> prepare(const Service& service, const Exchange& exchange) {
   OCTAVO_ASSIGN(const Json body, parse_json_object(exchange.request().body));
   Fields fields(body);
-  OCTAVO_ASSIGN(KoboldRequest kobold, read_kobold_request(fields, service.engine));
-  exchange.note_ignored(fields.unknown());
-  return kobold;
+  return read_kobold_request(fields, service.engine);
 }
 
 // What was cancelled by its key ends as if it had stopped.
@@ -59,6 +57,7 @@ asio::awaitable<void> generate(const Service& service, RunningGenerations& runni
   const Result<KoboldRequest> kobold = co_await service.run_on_worker(
       [&service, &exchange] { return prepare(service, exchange); }, lane_of(exchange.request()));
   if (!kobold) co_return co_await refuse(exchange, api_error(kobold.error()));
+  exchange.note_ignored(kobold->unknown);
   std::vector<Request> requests = {kobold->request};
   auto generation = Generation::start(service, exchange, std::move(requests));
   if (!generation) co_return co_await refuse(exchange, api_error(generation.error()));
@@ -92,12 +91,14 @@ asio::awaitable<void> generate(const Service& service, RunningGenerations& runni
 }
 
 // {"genkey": ...}, which need not be there.
-Result<std::string> read_key(const Exchange& exchange) {
+Result<std::string> read_key(Exchange& exchange) {
   const std::string& body = exchange.request().body;
   if (body.empty()) return std::string();
   OCTAVO_ASSIGN(const Json json, parse_json_object(body));
   Fields fields(json);
-  return fields.text("genkey", "");
+  OCTAVO_ASSIGN(std::string key, fields.text("genkey", ""));
+  exchange.note_ignored(fields.unknown());
+  return key;
 }
 
 asio::awaitable<void> check(RunningGenerations& running, Exchange& exchange) {
@@ -115,7 +116,12 @@ asio::awaitable<void> abort(RunningGenerations& running, Exchange& exchange) {
   co_await respond_json(exchange, answer);
 }
 
-Result<std::vector<int32_t>> tokens_of(const Service& service, const Exchange& exchange) {
+struct PromptTokens {
+  std::vector<int32_t> ids;
+  std::vector<std::string> unknown;  // fields that nobody reads
+};
+
+Result<PromptTokens> tokens_of(const Service& service, const Exchange& exchange) {
   OCTAVO_ASSIGN(const Json body, parse_json_object(exchange.request().body));
   Fields fields(body);
   if (fields.find("prompt") == nullptr) {
@@ -123,14 +129,17 @@ Result<std::vector<int32_t>> tokens_of(const Service& service, const Exchange& e
   }
   OCTAVO_ASSIGN(const std::string prompt, fields.text("prompt", ""));
   OCTAVO_ASSIGN(const bool with_bos, fields.flag("special", true));
-  return service.engine.tokenize(prompt, {.add_special = with_bos, .parse_special = true});
+  OCTAVO_ASSIGN(std::vector<int32_t> ids,
+                service.engine.tokenize(prompt, {.add_special = with_bos, .parse_special = true}));
+  return PromptTokens{std::move(ids), fields.unknown()};
 }
 
 asio::awaitable<void> count_tokens(const Service& service, Exchange& exchange) {
   const auto tokens = co_await service.run_on_worker(
       [&service, &exchange] { return tokens_of(service, exchange); }, lane_of(exchange.request()));
   if (!tokens) co_return co_await refuse(exchange, api_error(tokens.error()));
-  const Json answer = {{"value", tokens->size()}, {"ids", *tokens}};
+  exchange.note_ignored(tokens->unknown);
+  const Json answer = {{"value", tokens->ids.size()}, {"ids", tokens->ids}};
   co_await respond_json(exchange, answer);
 }
 

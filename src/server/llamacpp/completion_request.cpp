@@ -210,6 +210,7 @@ Result<LlamaCppRequest> read_llamacpp_request(Fields& fields, const Engine& engi
        {"repeat_last_n", "samplers", "n_keep", "n_discard", "id_slot", "model", "dynatemp_exponent",
         "dry_base", "dry_allowed_length", "dry_penalty_last_n", "dry_sequence_breakers",
         "xtc_threshold", "mirostat_tau", "mirostat_eta", "sse_ping_interval", "penalize_nl"});
+  completion.unknown = fields.unknown();
   return completion;
 }
 

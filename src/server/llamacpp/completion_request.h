@@ -19,6 +19,7 @@ struct LlamaCppRequest {
   bool stream = false;
   bool return_tokens = false;
   bool timings_per_token = false;
+  std::vector<std::string> unknown;  // fields that nobody reads
 };
 
 // What it is without a word about it; n_predict -1 and seed -1 aside.

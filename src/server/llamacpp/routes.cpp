@@ -15,13 +15,10 @@
 namespace octavo::server {
 namespace {
 
-Result<LlamaCppRequest> prepare(const Service& service, Exchange& exchange) {
+Result<LlamaCppRequest> prepare(const Service& service, const Exchange& exchange) {
   OCTAVO_ASSIGN(const Json body, parse_json_object(exchange.request().body));
   Fields fields(body);
-  OCTAVO_ASSIGN(LlamaCppRequest completion,
-                read_llamacpp_request(fields, service.engine, exchange.id()));
-  exchange.note_ignored(fields.unknown());
-  return completion;
+  return read_llamacpp_request(fields, service.engine, exchange.id());
 }
 
 // Errors have OpenAI's form there, too.
@@ -52,6 +49,7 @@ asio::awaitable<void> complete(const Service& service, Exchange& exchange) {
   const Result<LlamaCppRequest> completion = co_await service.run_on_worker(
       [&service, &exchange] { return prepare(service, exchange); }, lane_of(exchange.request()));
   if (!completion) co_return co_await refuse(exchange, api_error(completion.error()));
+  exchange.note_ignored(completion->unknown);
   std::vector<Request> requests;
   for (const std::vector<int32_t>& prompt : completion->prompts) {
     requests.push_back(completion->request);

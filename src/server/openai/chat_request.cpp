@@ -121,7 +121,7 @@ Result<ChatRequest> read_chat_request(Fields& fields, std::string_view model,
   OCTAVO_TRY(read_limit(fields, chat.common.request.sampling));
   OCTAVO_TRY(read_logprobs(fields, chat.common.request.sampling));
   OCTAVO_ASSIGN(chat.conversation, read_conversation(fields, chat_template));
-  chat.common.unknown = fields.unknown();
+  for (const std::string& name : fields.unknown()) chat.common.unknown.push_back(name);
   return chat;
 }
 

@@ -52,6 +52,9 @@ Result<void> read_stream(Fields& fields, CommonRequest& common) {
   const Result<bool> usage = members.flag("include_usage", false);
   if (!usage) return invalid_input("stream_options.{}", usage.error().message);
   common.include_usage = *usage;
+  for (const std::string& name : members.unknown()) {
+    common.unknown.push_back("stream_options." + name);
+  }
   return {};
 }
 

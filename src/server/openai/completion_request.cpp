@@ -153,7 +153,7 @@ Result<CompletionRequest> read_completion_request(Fields& fields, std::string_vi
   completion.prompts = std::move(lists.tokens);
   if (completion.echo) completion.prompt_texts = std::move(lists.texts);
   OCTAVO_TRY(check_size(completion, engine.model().context_length));
-  completion.common.unknown = fields.unknown();
+  for (const std::string& name : fields.unknown()) completion.common.unknown.push_back(name);
   return completion;
 }
 

@@ -86,6 +86,8 @@ Result<TgiRequest> read_tgi_request(const Json& body, Fields& fields, const Engi
   OCTAVO_TRY(read_parameters(members, tgi));
   OCTAVO_ASSIGN(tgi.request.prompt, engine.tokenize(tgi.inputs, {}));
   OCTAVO_TRY(truncate(members, tgi.request.prompt));
+  tgi.unknown = fields.unknown();
+  for (const std::string& name : members.unknown()) tgi.unknown.push_back("parameters." + name);
   return tgi;
 }
 

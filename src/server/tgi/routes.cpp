@@ -11,6 +11,7 @@
 #include "server/sse.h"
 #include "server/tgi/answer.h"
 #include "server/tgi/generate_request.h"
+#include "text/stop_matcher.h"
 
 namespace octavo::server {
 namespace {
@@ -18,13 +19,11 @@ namespace {
 // What /generate, /generate_stream and / do differently.
 enum class Form { whole, stream, as_asked };
 
-Result<TgiRequest> prepare(const Service& service, Exchange& exchange, Form form) {
+Result<TgiRequest> prepare(const Service& service, const Exchange& exchange, Form form) {
   OCTAVO_ASSIGN(Json body, parse_json_object(exchange.request().body));
   if (form != Form::as_asked) body["stream"] = form == Form::stream;
   Fields fields(body);
-  OCTAVO_ASSIGN(TgiRequest tgi, read_tgi_request(body, fields, service.engine));
-  exchange.note_ignored(fields.unknown());
-  return tgi;
+  return read_tgi_request(body, fields, service.engine);
 }
 
 asio::awaitable<void> refuse(Exchange& exchange, const Error& error) {
@@ -73,6 +72,7 @@ asio::awaitable<void> generate(const Service& service, Exchange& exchange, Form 
       [&service, &exchange, form] { return prepare(service, exchange, form); },
       lane_of(exchange.request()));
   if (!tgi) co_return co_await refuse(exchange, tgi.error());
+  exchange.note_ignored(tgi->unknown);
   std::vector<TokenInfo> prefill;
   if (tgi->prefill) {
     auto scored = co_await score(service, exchange, tgi->request.prompt);
@@ -102,7 +102,7 @@ asio::awaitable<void> info(const Service& service, Exchange& exchange) {
                      {"model_pipeline_tag", "text-generation"},
                      {"max_concurrent_requests", service.config.max_connections},
                      {"max_best_of", 128},
-                     {"max_stop_sequences", 128},
+                     {"max_stop_sequences", text::StopStrings::max_count},
                      {"max_input_tokens", model.context_length - 1},
                      {"max_total_tokens", model.context_length},
                      {"validation_workers", 2},
