@@ -162,7 +162,7 @@ TEST_F(HttpServerTest, ErrorsNameTheSetting) {
   EXPECT_EQ(start_error(), "access-log: absent/access.log: No such file or directory");
   config_.access_log = "";
   config_.log_level = "loud";
-  EXPECT_EQ(start_error(), "log-level: loud is neither info nor debug");
+  EXPECT_EQ(start_error(), "log-level: 'loud' is neither info nor debug");
   config_.log_level = "info";
   config_.unix_socket = std::string(200, 'x');
   EXPECT_EQ(start_error().find("unix-socket: xxx"), 0u);

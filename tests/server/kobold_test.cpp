@@ -203,6 +203,10 @@ TEST_F(KoboldTest, NeutralValuesAreFineAndOthersAreNamed) {
   expect_refused({{"genkey", 7}}, "genkey");
 }
 
+TEST_F(KoboldTest, AClientThatHasGoneIsToldNothing) {
+  EXPECT_EQ(status_without_client("/api/v1/generate", {{"prompt", kStory}}), 0);
+}
+
 TEST_F(KoboldTest, UnknownFieldsAreForTheLog) {
   const Json body = {{"prompt", kStory}, {"odd", 1}, {"max_length", 1}, {"use_story", true}};
   const std::vector<std::string> odd = {"odd"};

@@ -197,6 +197,10 @@ TEST_F(LlamaCppTest, NeutralValuesAreFineAndOthersAreNamed) {
   expect_refused({{"n_cmpl", 0}}, "n_cmpl: ");
 }
 
+TEST_F(LlamaCppTest, AClientThatHasGoneIsToldNothing) {
+  EXPECT_EQ(status_without_client("/completion", {{"prompt", kStory}}), 0);
+}
+
 TEST_F(LlamaCppTest, UnknownFieldsAreForTheLog) {
   const Json body = {{"prompt", kStory}, {"odd", 1}, {"n_predict", 1}, {"samplers", {"top_k"}}};
   EXPECT_EQ(ignored_of("/completion", body), (std::vector<std::string>{"odd"}));

@@ -38,6 +38,13 @@ class NeighbourTest : public testing::Test {
     EXPECT_TRUE(exchange->response.rejection);
     return Json::parse(exchange->response.body, nullptr, false);
   }
+  // 0: a client that has gone is told nothing.
+  int status_without_client(const std::string& path, const Json& body) {
+    FakeExchange exchange("POST", path, body.dump());
+    exchange.leave();
+    exchange.run([this](Exchange& e) { return router_.handle(e); });
+    return exchange.response.status;
+  }
   // What nobody knows of a body that is answered, for the debug log.
   std::vector<std::string> ignored_of(const std::string& path, const Json& body) {
     const auto exchange = ask("POST", path, body.dump());

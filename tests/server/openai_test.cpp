@@ -260,6 +260,16 @@ TEST_F(OpenAiTest, AFullQueueSaysWhenToComeAgain) {
   EXPECT_EQ(exchange.response.headers, (Headers{{"Retry-After", "1"}}));
 }
 
+// No answer: one that says why would be counted as a refusal.
+TEST_F(OpenAiTest, AClientThatHasGoneIsToldNothing) {
+  for (const auto& [path, body] : {std::pair(kChat, chat_body()), std::pair(kText, text_body())}) {
+    FakeExchange exchange("POST", path, body.dump());
+    exchange.leave();
+    exchange.run([this](Exchange& e) { return router_.handle(e); });
+    EXPECT_EQ(exchange.response.status, 0) << exchange.response.body;
+  }
+}
+
 TEST_F(OpenAiTest, UnknownFieldsAreNotedAndDoNothing) {
   const auto exchange = ask(kChat, chat_body({{"store", true}, {"user", "u"}}));
   EXPECT_EQ(exchange->response.status, 200);

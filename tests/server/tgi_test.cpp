@@ -168,6 +168,10 @@ TEST_F(TgiTest, WhatIsWrongOrNotThereIsNamed) {
   post("/generate", body({{"watermark", false}, {"grammar", nullptr}}));
 }
 
+TEST_F(TgiTest, AClientThatHasGoneIsToldNothing) {
+  EXPECT_EQ(status_without_client("/generate", body()), 0);
+}
+
 TEST_F(TgiTest, UnknownFieldsAreForTheLog) {
   Json asked = body({{"strange", 1}});
   asked["odd"] = 1;

@@ -40,7 +40,7 @@ class HttpServerImpl final : public HttpServer {
 
   Result<void> open() {
     if (config_.log_level != "info" && config_.log_level != "debug") {
-      return invalid_input("log-level: {} is neither info nor debug", config_.log_level);
+      return invalid_input("log-level: '{}' is neither info nor debug", config_.log_level);
     }
     if (!config_.api_keys.empty()) {
       OCTAVO_ASSIGN(api_keys_, ApiKeys::open(config_.api_keys));

@@ -12,6 +12,7 @@ asio::awaitable<void> respond_error(Exchange& exchange, const Error& error) {
 }
 
 asio::awaitable<void> say_going_down(Exchange& exchange) {
+  if (exchange.client_gone()) co_return;
   HttpResponse response = openai_error(going_down_error());
   co_await exchange.respond(std::move(response));
 }

@@ -16,6 +16,7 @@
 namespace octavo::server {
 
 asio::awaitable<void> respond_error(Exchange& exchange, const Error& error);
+// Where an answer was not finished. A client that went is told nothing: that was why.
 asio::awaitable<void> say_going_down(Exchange& exchange);
 asio::awaitable<void> respond_json(Exchange& exchange, const Json& json);
 asio::awaitable<void> respond_text(Exchange& exchange, std::string json);

@@ -87,6 +87,7 @@ asio::awaitable<void> generate(const Service& service, Exchange& exchange, Form 
   const auto outputs = static_cast<size_t>(tgi->request.outputs);
   const auto choices = co_await collect_choices(**generation, 1, outputs);
   if (!choices) {
+    if (exchange.client_gone()) co_return;  // which cancelled it
     HttpResponse response = error_response(going_down_error(), dump(tgi_going_down()));
     co_return co_await exchange.respond(std::move(response));
   }
