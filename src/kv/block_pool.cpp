@@ -35,12 +35,6 @@ BlockPool::Record& BlockPool::record(BlockId block) {
   return const_cast<Record&>(std::as_const(*this).record(block));
 }
 
-const BlockPool::Record& BlockPool::record(BlockId block) const {
-  const size_t index = static_cast<size_t>(block) + kHeads;
-  OCTAVO_CHECK(block >= 0 && index < records_.size(), "block {} has no memory", block);
-  return records_[index];
-}
-
 void BlockPool::unlink(int32_t index) {
   const Record& r = records_[static_cast<size_t>(index)];
   records_[static_cast<size_t>(r.prev)].next = r.next;

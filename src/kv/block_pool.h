@@ -26,6 +26,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/check.h"
 #include "kv/group.h"
 
 namespace octavo {
@@ -114,7 +115,11 @@ class BlockPool {
   static constexpr int32_t kHeads = kCachedHeads + kCachePriorities;
 
   Record& record(BlockId block);
-  const Record& record(BlockId block) const;
+  const Record& record(BlockId block) const {
+    const size_t index = static_cast<size_t>(block) + kHeads;
+    OCTAVO_CHECK(block >= 0 && index < records_.size(), "block {} has no memory", block);
+    return records_[index];
+  }
   void unlink(int32_t index);
   void link_before(int32_t head, int32_t index);  // at the tail of the list
   void link_after(int32_t head, int32_t index);   // at its front

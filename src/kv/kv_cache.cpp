@@ -144,6 +144,7 @@ BlockId KvCache::take() {
   const BlockPool::Taken taken = pool_.take();
   OCTAVO_CHECK(taken.block != kNoBlock, "the pool is dry");
   if (taken.evicted) {
+    index_.prefetch(pool_.next_to_evict());
     if (host_.slots() > 0) offload(taken.block);
     index_.detach(taken.block);
     ++evictions_;

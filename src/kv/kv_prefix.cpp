@@ -35,8 +35,11 @@ PrefixMatch KvCache::match(std::span<const TokenId> tokens, std::string_view ext
     for (size_t g = 0; g < run_.size(); ++g) {
       const GroupSpec& group = config_.groups[g];
       const bool here = present(entry, static_cast<int32_t>(g));
+      if (group.window == 0) {
+        global_missing = global_missing || !here;
+        continue;
+      }
       run_[g] = here ? run_[g] + 1 : 0;
-      global_missing = global_missing || (group.window == 0 && !here);
       const int32_t first_needed = first_visible(group, (i + 1) * block_size()) / block_size();
       usable = usable && run_[g] >= i + 1 - first_needed;
     }
@@ -93,21 +96,17 @@ void KvCache::match_partial(std::span<const TokenId> rest, PrefixMatch& match) c
 }
 
 // Calls visit(group, block index, entry) for every block that a sequence continuing after the full
-// blocks of the match reads, from the last to the first.
+// blocks of the match reads, in each group from the last to the first.
 template <class Visit>
 void KvCache::visit_match(const PrefixMatch& match, Visit visit) const {
   const int32_t position = match.blocks * block_size();
-  EntryId entry = match.last;
-  int32_t first_of_all = match.blocks;
-  for (const GroupSpec& group : config_.groups) {
-    first_of_all = std::min(first_of_all, first_visible(group, position) / block_size());
-  }
-  for (int32_t i = match.blocks - 1; i >= first_of_all; --i) {
-    for (size_t g = 0; g < config_.groups.size(); ++g) {
-      if (i < first_visible(config_.groups[g], position) / block_size()) continue;
+  for (size_t g = 0; g < config_.groups.size(); ++g) {
+    const int32_t first = first_visible(config_.groups[g], position) / block_size();
+    EntryId entry = match.last;
+    for (int32_t i = match.blocks - 1; i >= first; --i) {
       visit(static_cast<int32_t>(g), i, entry);
+      entry = index_.parent(entry);
     }
-    entry = index_.parent(entry);
   }
 }
 

@@ -74,6 +74,8 @@ class PrefixIndex {
   EntryId entry_of(BlockId block) const;                     // kNoEntry when it is not attached
   int32_t group_of(BlockId block) const;                     // of an attached block
   bool has_other_block(BlockId block) const;  // another block of the group has the same content
+  // A hint that the block will be detached next, and its entry used anew. Changes nothing.
+  void prefetch(BlockId block) const;
 
   void attach_host(EntryId entry, int32_t group, HostSlot slot);  // no slot may be attached
   void detach_host(EntryId entry, int32_t group);                 // a slot must be attached

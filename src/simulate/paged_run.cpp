@@ -28,7 +28,9 @@ class TokenMaker {
   TokenId make() { return --last_; }
 
   std::vector<TokenId> make_prompt(const Request& request) {
-    std::vector<TokenId> tokens(static_cast<size_t>(request.prompt_length));
+    std::vector<TokenId> tokens;
+    tokens.reserve(static_cast<size_t>(request.final_length()) + 1);  // with what it will draw
+    tokens.resize(static_cast<size_t>(request.prompt_length));
     if (request.pieces.empty()) {
       for (TokenId& token : tokens) token = make();
       return tokens;
@@ -171,9 +173,7 @@ class PagedRun {
       if (computed == 0) continue;  // it was preempted
       for (int32_t g = 0; g < groups; ++g) {
         const std::span<const BlockId> table = s.table(g);
-        // Positions that the window has passed are at the front.
-        const auto held = std::ranges::partition_point(table, [](BlockId b) { return b < 0; });
-        taken_alone += (table.end() - held) * paging_.block_size;
+        taken_alone += held_blocks(table) * paging_.block_size;
         // Only a last block has empty slots; outputs of one prompt may still share it.
         if (!is_first_sight(table.back())) continue;
         const int32_t empty = static_cast<int32_t>(table.size()) * paging_.block_size - computed;
@@ -186,6 +186,12 @@ class PagedRun {
     step.slots.tokens = taken - step.slots.reserved - step.slots.never_used;
     step.slots.rest = total_slots_ - taken;
     step.shared_slots = taken_alone - taken;
+  }
+
+  // Without the positions that a window has passed, which are at the front.
+  static int64_t held_blocks(std::span<const BlockId> table) {
+    if (table.front() >= 0) return std::ssize(table);
+    return table.end() - std::ranges::partition_point(table, [](BlockId b) { return b < 0; });
   }
 
   // Whether the block is counted as a last block for the first time in this step.
