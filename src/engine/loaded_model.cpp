@@ -55,6 +55,7 @@ Result<void> make_kv(const EngineConfig& config, LoadedModel& loaded) {
   loaded.kv.groups.clear();
   for (const KvGroup& group : shape.groups) loaded.kv.groups.push_back({group.window});
   loaded.kv.max_blocks = static_cast<int32_t>(blocks);
+  loaded.kv.block_bytes = block_bytes;
   loaded.kv.extent_blocks = static_cast<int32_t>(
       std::clamp<int64_t>(kExtentBytes / block_bytes, 1, std::max<int64_t>(1, blocks)));
   loaded.kv.prefix_cache = config.prefix_cache;

@@ -38,6 +38,7 @@ struct KvConfig {
   int32_t block_size = 16;
   std::vector<GroupSpec> groups = {GroupSpec{}};
   int32_t max_blocks = 0;
+  int64_t block_bytes = 0;     // for what errors say; 0: unknown
   int32_t extent_blocks = 64;  // granularity in which memory is committed and given back
   bool prefix_cache = true;    // whether others find what a request computed: with the Scheduler
   ContentHash hash = xxh3_hash;
@@ -233,7 +234,7 @@ class KvCache {
   std::deque<std::vector<BlockId>> held_;  // per step in flight, oldest first: released at its end
   std::vector<BlockId> copied_;            // sources of copies that the next step to begin performs
   std::vector<std::vector<BlockId>> spare_;
-  std::vector<int32_t> run_;  // scratch of match(): per group, present blocks that end here
+  std::vector<int32_t> run_;  // scratch of match(): per windowed group, present blocks to here
   int64_t evictions_ = 0;
   int64_t copies_ = 0;
   int64_t swapped_out_ = 0;

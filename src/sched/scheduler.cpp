@@ -1,5 +1,7 @@
 #include "sched/scheduler.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -14,6 +16,16 @@ namespace {
 // `octavo simulate`: half or twice as much makes little difference to lengths like ShareGPT's; with
 // short ones like Alpaca's, half preempts more than it gains, and twice leaves more room unused.
 constexpr int64_t kGrowthRequests = 8;
+
+// In bytes too, where they are known: blocks mean little to who sets kv-memory.
+std::string shortage(int64_t needed, const KvConfig& kv) {
+  std::string text = fmt::format("need {} KV blocks, the pool has {}", needed, kv.max_blocks);
+  if (kv.block_bytes > 0) {
+    text += fmt::format(" ({} bytes, kv-memory allows {})", needed * kv.block_bytes,
+                        kv.max_blocks * kv.block_bytes);
+  }
+  return text;
+}
 
 }  // namespace
 
@@ -62,14 +74,13 @@ Result<void> Scheduler::check(const RequestSpec& spec) const {
   if (spec.beam_width > 1) {
     const int64_t blocks = kv_.peak_blocks_of_forks(length, prompt, spec.beam_width);
     if (blocks <= kv_.config().max_blocks) return {};
-    return invalid_input(
-        "{} prompt tokens and {} new tokens of {} beams need {} KV blocks, the pool has {}", prompt,
-        spec.max_new_tokens, spec.beam_width, blocks, kv_.config().max_blocks);
+    return invalid_input("{} prompt tokens and {} new tokens of {} beams {}", prompt,
+                         spec.max_new_tokens, spec.beam_width, shortage(blocks, kv_.config()));
   }
   const int64_t blocks = kv_.peak_blocks(length, 1);
   if (blocks > kv_.config().max_blocks) {
-    return invalid_input("{} prompt tokens and {} new tokens need {} KV blocks, the pool has {}",
-                         prompt, spec.max_new_tokens, blocks, kv_.config().max_blocks);
+    return invalid_input("{} prompt tokens and {} new tokens {}", prompt, spec.max_new_tokens,
+                         shortage(blocks, kv_.config()));
   }
   return {};
 }

@@ -62,6 +62,7 @@ Records run_alone(Engine& engine, const std::vector<Request>& requests) {
 
 Records run_together(Engine& engine, const std::vector<Request>& requests) {
   std::vector<std::unique_ptr<Stream>> streams;
+  streams.reserve(requests.size());
   for (const Request& request : requests) {
     streams.push_back(std::move(*engine.submit(request)));
   }

@@ -141,10 +141,13 @@ TEST(Engine, RefusesBadRequestsAndNamesTheField) {
 
 TEST(Engine, RefusesWhatCanNeverFitAndServesWhatDoes) {
   EngineConfig config = tiny_config();
-  config.kv_memory_bytes = 3 * make_engine(config)->stats().block_bytes;
+  const int64_t block_bytes = make_engine(config)->stats().block_bytes;
+  config.kv_memory_bytes = 3 * block_bytes;
   auto engine = make_engine(config);
-  const std::string error = submit_error(*engine, greedy(counting(3, 40), 20));
-  EXPECT_NE(error.find("need 4 KV blocks, the pool has 3"), std::string::npos) << error;
+  EXPECT_EQ(submit_error(*engine, greedy(counting(3, 40), 20)),
+            "40 prompt tokens and 20 new tokens need 4 KV blocks, the pool has 3 (" +
+                std::to_string(4 * block_bytes) + " bytes, kv-memory allows " +
+                std::to_string(3 * block_bytes) + ")");
   EXPECT_EQ(run_to_end(*engine, greedy(counting(3, 40), 9))[0].tokens.size(), 9u);
 }
 

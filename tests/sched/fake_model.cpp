@@ -94,6 +94,7 @@ std::vector<uint64_t> reference_beams(std::span<const GroupSpec> groups, const R
       FakeModel model({groups.begin(), groups.end()}, static_cast<int32_t>(tokens.size()),
                       static_cast<int32_t>(groups.size()), 0);
       std::vector<std::vector<BlockId>> tables;
+      tables.reserve(groups.size());
       for (BlockId group = 0; group < std::ssize(groups); ++group) tables.push_back({group});
       uint64_t last = 0;
       for (size_t p = 0; p < tokens.size(); ++p) {
