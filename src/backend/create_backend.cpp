@@ -1,5 +1,6 @@
 #include "backend/create_backend.h"
 
+#include <fmt/format.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -52,6 +53,13 @@ Result<std::unique_ptr<Backend>> create_backend(const BackendOptions& options) {
   OCTAVO_ASSIGN(auto backend,
                 cpu::CpuBackend::create({.threads = threads, .isa = options.instruction_set}));
   return std::unique_ptr<Backend>(std::move(backend));
+}
+
+std::string arithmetic_mode(const BackendOptions& options) {
+  const Result<int> device = parse_device(options.device);
+  if (!device || device.value() == kCpu) return "cpu";
+  return fmt::format("cuda, {}{}", cuda::device_name(device.value()),
+                     options.deterministic ? ", deterministic" : "");
 }
 
 std::optional<DeviceMemory> device_memory(const std::string& device) {

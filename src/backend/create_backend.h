@@ -20,6 +20,11 @@ struct BackendOptions {
 // Errors: an unknown device or instruction set, with the list of those that exist here.
 Result<std::unique_ptr<Backend>> create_backend(const BackendOptions& options);
 
+// What the bits of keys and values depend on, beside program and model: "cpu", whose instruction
+// sets all give the same, or a GPU's name and whether it is deterministic. Not what the device was
+// called: two names may mean one, and auto another one tomorrow.
+std::string arithmetic_mode(const BackendOptions& options);
+
 // Bytes of a device that has memory of its own, now.
 struct DeviceMemory {
   int64_t free = 0;

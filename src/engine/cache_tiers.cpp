@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "backend/create_backend.h"
 #include "engine/kv_identity.h"
 
 namespace octavo {
@@ -21,9 +22,11 @@ CacheTiers::CacheTiers(LoadedModel& model, const EngineConfig& config, std::func
       block_bytes_(host_.block_bytes()),
       swapped_(static_cast<size_t>(block_bytes_)) {
   if (!model.disk_store) return;
-  const auto identity = [&model, device = config.device](const std::stop_token& stop) {
+  std::string mode =
+      arithmetic_mode({.device = config.device, .deterministic = config.deterministic});
+  const auto identity = [&model, mode = std::move(mode)](const std::stop_token& stop) {
     std::optional<std::string> hash = content_hash(model.file, stop);
-    if (hash) hash = kv_identity(*hash, model.kv_store->shape(), device);
+    if (hash) hash = kv_identity(*hash, model.kv_store->shape(), mode);
     return hash;
   };
   disk_.emplace(std::move(*model.disk_store), block_bytes_, identity, std::move(wake));

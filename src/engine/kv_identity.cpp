@@ -88,7 +88,7 @@ std::optional<std::string> content_hash(const gguf::File& file, const std::stop_
 }
 
 std::string kv_identity(const std::string& model_hash, const KvShape& shape,
-                        const std::string& device) {
+                        const std::string& arithmetic_mode) {
   Hasher groups;
   for (const KvGroup& group : shape.groups) {
     groups.number(group.window);
@@ -97,7 +97,7 @@ std::string kv_identity(const std::string& model_hash, const KvShape& shape,
   return fmt::format("model {} groups {} layers {} heads {} x {} type {} block {} octavo {} on {}",
                      model_hash, groups.hex(), shape.layers_per_block, shape.kv_heads,
                      shape.head_dim, info(shape.type).name, shape.block_size, OCTAVO_VERSION,
-                     device);
+                     arithmetic_mode);
 }
 
 }  // namespace octavo

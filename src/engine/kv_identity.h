@@ -18,9 +18,9 @@ namespace octavo {
 // that the process does not grow. Any thread.
 std::optional<std::string> content_hash(const gguf::File& file, const std::stop_token& stop);
 
-// One line. All instruction sets give the same bits and are not part of it; the program's version
-// is, for with it kernels and layouts change.
+// One line. The program's version is part of it, for with it kernels and layouts change, and so is
+// the arithmetic mode (backend/create_backend.h).
 std::string kv_identity(const std::string& model_hash, const KvShape& shape,
-                        const std::string& device);
+                        const std::string& arithmetic_mode);
 
 }  // namespace octavo

@@ -9,6 +9,7 @@
 #include <random>
 #include <thread>
 
+#include "backend/cuda/create_cuda_backend.h"
 #include "engine_run.h"
 #include "scratch_folder.h"
 
@@ -349,6 +350,21 @@ TEST(CacheTiersDisk, AFullDiskFailsNoRequest) {
   EXPECT_EQ(testing::internal::GetCapturedStderr(),
             "octavo: kv-disk: " + config.kv_disk +
                 ": cannot be written: File too large; the disk tier is off\n");
+}
+
+// The file is bound to what computed its blocks, whatever that was called.
+TEST(CacheTiersDisk, ADeviceMayHaveTwoNames) {
+  const ScratchFolder folder;
+  EngineConfig config = golden_config("llama");
+  config.kv_disk = folder.path("kv.cache");
+  const std::vector<Request> requests = some_requests();
+  config.device = "auto";
+  run_together(*make_engine(config), requests);
+  config.device = cuda::device_count() > 0 ? "cuda:0" : "cpu";
+  auto engine = make_engine(config);
+  wait_for_disk(*engine);
+  run_together(*engine, requests);
+  EXPECT_GT(engine->stats().disk_blocks_read, 0);
 }
 
 // What is in the pool then, and what is in the host tier: a small pool has most of it there.

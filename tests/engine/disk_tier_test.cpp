@@ -8,6 +8,8 @@
 #include <semaphore>
 #include <thread>
 
+#include "backend/create_backend.h"
+#include "backend/cuda/create_cuda_backend.h"
 #include "engine/kv_identity.h"
 #include "engine_run.h"
 #include "scratch_folder.h"
@@ -137,6 +139,21 @@ TEST(KvIdentity, FollowsTheModelsContent) {
   stop.request_stop();
   auto file = gguf::File::open(golden_model("llama"));
   EXPECT_FALSE(content_hash(*file, stop.get_token()).has_value());
+}
+
+TEST(KvIdentity, FollowsTheArithmeticAndNotTheDevicesName) {
+  const auto mode = [](const char* device, bool deterministic) {
+    return arithmetic_mode({.device = device, .deterministic = deterministic});
+  };
+  EXPECT_EQ(mode("cpu", true), mode("cpu", false));
+  if (cuda::device_count() == 0) {
+    EXPECT_EQ(mode("auto", false), mode("cpu", false));
+    return;
+  }
+  EXPECT_EQ(mode("auto", false), mode("cuda:0", false));
+  EXPECT_EQ(mode("cuda", false), mode("cuda:0", false));
+  EXPECT_NE(mode("cuda", true), mode("cuda", false));
+  EXPECT_NE(mode("cpu", false), mode("cuda", false));
 }
 
 TEST(KvIdentity, FollowsTheCachesShape) {

@@ -12,6 +12,12 @@ int device_count() {
   return error == cudaSuccess ? count : 0;
 }
 
+std::string device_name(int device) {
+  cudaDeviceProp properties{};
+  OCTAVO_CUDA(cudaGetDeviceProperties(&properties, device));
+  return properties.name;
+}
+
 Result<std::unique_ptr<Backend>> create_cuda_backend(const CudaOptions& options) {
   OCTAVO_ASSIGN(std::unique_ptr<CudaBackend> backend, CudaBackend::create(options));
   return std::unique_ptr<Backend>(std::move(backend));

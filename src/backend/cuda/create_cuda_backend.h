@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "backend/backend.h"
 
@@ -21,6 +22,7 @@ struct CudaOptions {
 
 // Devices that this machine has and this program can use.
 int device_count();
+std::string device_name(int device);  // the model: "NVIDIA H200"
 
 // Errors: no such device, or one that is too old; a library that is missing.
 Result<std::unique_ptr<Backend>> create_cuda_backend(const CudaOptions& options);

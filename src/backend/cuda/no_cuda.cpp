@@ -7,6 +7,10 @@ int device_count() {
   return 0;
 }
 
+std::string device_name(int /*device*/) {
+  return {};
+}
+
 Result<std::unique_ptr<Backend>> create_cuda_backend(const CudaOptions& /*options*/) {
   return unsupported("device: this program was built without CUDA");
 }
