@@ -4,10 +4,6 @@
 // gathered here, as they happen. Thread safety: any thread.
 #pragma once
 
-#include <prometheus/counter.h>
-#include <prometheus/histogram.h>
-#include <prometheus/registry.h>
-
 #include <array>
 #include <chrono>
 #include <cstdint>
@@ -16,13 +12,12 @@
 
 #include "octavo/engine.h"
 #include "server/exchange.h"
+#include "server/prometheus_text.h"
 
 namespace octavo::server {
 
 class Metrics {
  public:
-  Metrics();
-
   void count_rejection(Rejection reason);
 
   // Everything in Prometheus' text format.
@@ -32,19 +27,20 @@ class Metrics {
   friend class RequestTimes;
   static constexpr size_t kRejections = 6;
   static constexpr size_t kFinishes = 3;  // stop, length, cancelled
+  // Bounds of the buckets for all times, in seconds: three for each power of ten.
+  static constexpr std::array kSeconds = {0.001, 0.002, 0.005, 0.01,  0.02,  0.05, 0.1,
+                                          0.2,   0.5,   1.0,   2.0,   5.0,   10.0, 20.0,
+                                          50.0,  100.0, 200.0, 500.0, 1000.0};
 
-  prometheus::Histogram& histogram(const char* name, const char* help);
-
-  prometheus::Registry registry_;
-  std::array<prometheus::Counter*, kRejections> rejections_ = {};
-  std::array<prometheus::Counter*, kFinishes> finishes_ = {};
-  prometheus::Histogram& time_to_first_token_;
-  prometheus::Histogram& inter_token_latency_;
-  prometheus::Histogram& time_per_output_token_;
-  prometheus::Histogram& whole_time_;
-  prometheus::Histogram& queue_time_;
-  prometheus::Histogram& prefill_time_;
-  prometheus::Histogram& decode_time_;
+  std::array<Counter, kRejections> rejections_;
+  std::array<Counter, kFinishes> finishes_;
+  Histogram time_to_first_token_{kSeconds};
+  Histogram inter_token_latency_{kSeconds};
+  Histogram time_per_output_token_{kSeconds};
+  Histogram whole_time_{kSeconds};
+  Histogram queue_time_{kSeconds};
+  Histogram prefill_time_{kSeconds};
+  Histogram decode_time_{kSeconds};
 };
 
 // The times of one request as its reader sees them: from its events to the metrics. One thread; the

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <regex>
 #include <set>
+#include <sstream>
 #include <thread>
 
 #include "engine/engine_run.h"
@@ -129,6 +130,50 @@ TEST(MetricsTest, TheEnginesNumbersAreThoseOfItsStats) {
   EXPECT_EQ(value(text, "octavo:kv_cache_blocks{state=\"cached\"}"), 1);
   EXPECT_EQ(value(text, "octavo:prefix_cache_queries_total"), 100);
   EXPECT_EQ(value(text, "octavo:prefix_cache_hits_total"), 60);
+}
+
+// Each family once, with help and type before its values; buckets add up.
+TEST(MetricsTest, TheTextIsWellFormed) {
+  Metrics metrics;
+  RequestTimes times(metrics, 1, {});
+  times.add(tokens(0, 1), RequestTimes::TimePoint(milliseconds(150)));
+  times.add(tokens(0, 1, FinishReason::stop), RequestTimes::TimePoint(milliseconds(5000000)));
+  const std::string text = metrics.scrape({});
+  const std::regex line(
+      "# HELP (octavo:[a-z0-9_]+) [^\\\\]+"
+      "|# TYPE (octavo:[a-z0-9_]+) (counter|gauge|histogram)"
+      "|(octavo:[a-z0-9_]+?)(_bucket|_sum|_count)?(\\{[a-z_]+=\"[a-zA-Z0-9_.+]+\"\\})? [-+.e0-9]+");
+  std::set<std::string> families;
+  std::string family, type;
+  std::istringstream lines(text);
+  for (std::string each; std::getline(lines, each);) {
+    std::smatch match;
+    ASSERT_TRUE(std::regex_match(each, match, line)) << each;
+    if (match[1].matched) {
+      family = match[1];
+      EXPECT_TRUE(families.insert(family).second) << each;
+    } else if (match[2].matched) {
+      EXPECT_EQ(match[2], family);
+      type = match[3];
+    } else {
+      EXPECT_EQ(type == "histogram" ? match[4].str() : match[4].str() + match[5].str(), family);
+      EXPECT_EQ(type == "histogram", match[5].matched) << each;
+    }
+  }
+  const std::string latency = "octavo:inter_token_latency_seconds";  // 4999.85
+  EXPECT_EQ(value(text, latency + "_bucket{le=\"1000\"}"), 0);
+  EXPECT_EQ(value(text, latency + "_bucket{le=\"+Inf\"}"), 1);
+  EXPECT_EQ(value(text, "octavo:time_to_first_token_seconds_bucket{le=\"0.1\"}"), 0);
+  EXPECT_EQ(value(text, "octavo:time_to_first_token_seconds_bucket{le=\"0.2\"}"), 1);
+  EXPECT_EQ(value(text, "octavo:time_to_first_token_seconds_bucket{le=\"+Inf\"}"), 1);
+}
+
+TEST(HistogramTest, AValueAtABoundIsInItsBucket) {
+  constexpr std::array kBounds = {1.0, 2.0};
+  Histogram histogram(kBounds);
+  for (const double each : {0.5, 1.0, 1.5, 2.0, 2.5}) histogram.observe(each);
+  EXPECT_EQ(histogram.counts().at_most, (std::vector<int64_t>{2, 4, 5}));
+  EXPECT_EQ(histogram.counts().sum, 7.5);
 }
 
 // /metrics, after one request through /v1/completions.
