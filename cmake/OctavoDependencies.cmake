@@ -1,6 +1,14 @@
 # Everything Octavo is built from. tools/packages.txt gives the Debian package and the
 # reason for each.
 find_package(Threads REQUIRED)
+set(octavo_fmt fmt::fmt)
+if(OCTAVO_STATIC)
+  # The archives of the libraries; fmt has none on Debian, and is compiled into each file instead.
+  set(CMAKE_FIND_LIBRARY_SUFFIXES .a)
+  set(OPENSSL_USE_STATIC_LIBS ON)
+  set(octavo_fmt fmt::fmt-header-only)
+  add_link_options(-static-libgcc -static-libstdc++)
+endif()
 find_package(fmt REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
@@ -10,6 +18,13 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(LIBEDIT REQUIRED IMPORTED_TARGET libedit)
+if(OCTAVO_STATIC)
+  # What libedit's archive needs, which a shared library would bring along.
+  foreach(library tinfo bsd md)
+    find_library(OCTAVO_${library}_ARCHIVE ${library} REQUIRED)
+    target_link_libraries(PkgConfig::LIBEDIT INTERFACE ${OCTAVO_${library}_ARCHIVE})
+  endforeach()
+endif()
 if(OCTAVO_TESTS)
   find_package(GTest REQUIRED)
 endif()

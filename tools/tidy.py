@@ -52,6 +52,9 @@ CLOCKS_AND_THREADS = {
 }
 C_STANDARD_HEADERS = {"stdbool.h", "stddef.h", "stdint.h"}
 CUDA_HEADER = re.compile(r"(cuda|cublas|cub/|cutlass|nccl|nv)")
+# Libraries that another program should not need only because it has the engine inside.
+PROGRAM_LAYERS = ("server", "cli")
+PROGRAM_HEADER = re.compile(r"(boost|CLI|curl|openssl|prometheus)/|(histedit|sqlite3)\.h$")
 
 CODE_FOLDERS = ("src", "include", "tests", "bench", "examples")
 MOST_LINES_OF_A_FUNCTION = 70
@@ -260,6 +263,17 @@ def cuda_headers(project):
                 yield Fault(path, line, f"{name} belongs in src/backend/cuda")
 
 
+def program_libraries(project):
+    """Libraries for sockets, terminals and the like are the server's and the commands' alone."""
+    for path in project.code():
+        if layer_of(path) in (None, *PROGRAM_LAYERS):
+            continue
+        for line, name, target in project.includes(path):
+            if target is None and PROGRAM_HEADER.match(name):
+                yield Fault(path, line, f"{name} belongs in src/server or src/cli: the engine "
+                                        "does without")
+
+
 def environment(project):
     """The environment is read in src/cli and nowhere else."""
     for path in project.code():
@@ -458,8 +472,9 @@ def code_format(project):
             yield Fault(match[1], int(match[2]), "not as clang-format lays it out: make format")
 
 
-RULES = (arrows, bookkeeping, public_headers, cuda_headers, environment, function_length,
-         file_length, header_form, dead_files, text_form, machine_words, code_format)
+RULES = (arrows, bookkeeping, public_headers, cuda_headers, program_libraries, environment,
+         function_length, file_length, header_form, dead_files, text_form, machine_words,
+         code_format)
 
 
 def check(root):

@@ -116,6 +116,14 @@ class TidyTest(unittest.TestCase):
         self.source("src/model", "#include <cuda_runtime.h>\n")
         self.assert_only("src/model/extra.cpp:1:", "belongs in src/backend/cuda")
 
+    def test_library_of_the_program_in_the_engine(self):
+        self.source("src/model", "#include <vector>\n#include <boost/asio/post.hpp>\n")
+        self.assert_only("src/model/extra.cpp:2:", "belongs in src/server or src/cli")
+
+    def test_library_of_the_program_in_the_server(self):
+        self.source("src/server", "#include <boost/asio/post.hpp>\n")
+        self.assertEqual(self.faults(), [])
+
     def test_getenv_outside_cli(self):
         self.source("src/model", '// getenv\nauto a = "getenv";\nauto b = std::getenv("HOME");\n')
         self.assert_only("src/model/extra.cpp:3:", "getenv only in src/cli")

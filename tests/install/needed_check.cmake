@@ -1,0 +1,12 @@
+# The shared libraries that PROGRAM asks for must be parts of the C library.
+execute_process(COMMAND ${READELF} -d ${PROGRAM} OUTPUT_VARIABLE section COMMAND_ERROR_IS_FATAL ANY)
+string(REGEX MATCHALL "\\(NEEDED\\)[^\n]*\\[[^]\n]*\\]" entries "${section}")
+if(NOT entries)
+  message(FATAL_ERROR "${PROGRAM} names no shared library at all:\n${section}")
+endif()
+foreach(entry ${entries})
+  string(REGEX REPLACE ".*\\[(.*)\\]" "\\1" library "${entry}")
+  if(NOT library MATCHES "^(lib(c|m|dl|rt|pthread)|ld-linux.*)\\.so\\.[0-9]+$")
+    message(FATAL_ERROR "${PROGRAM} needs ${library}")
+  endif()
+endforeach()
