@@ -17,6 +17,7 @@ EngineConfig tiny_config() {
 
 std::vector<int32_t> counting(int32_t first, int32_t count) {
   std::vector<int32_t> tokens;
+  tokens.reserve(static_cast<size_t>(count));
   for (int32_t i = 0; i < count; ++i) tokens.push_back(first + i % 200);
   return tokens;
 }
@@ -230,6 +231,7 @@ TEST(Engine, ManyThreadsSubmitAtOnce) {
   auto engine = make_engine(tiny_config());
   const auto expected = run_to_end(*engine, greedy(counting(3, 30), 20));
   std::vector<std::thread> threads;
+  threads.reserve(6);
   for (int t = 0; t < 6; ++t) {
     threads.emplace_back([&engine, &expected, t] {
       for (int i = 0; i < 5; ++i) {
@@ -283,6 +285,7 @@ TEST(Engine, ScoresEachPositionOnceThoughItIsPreempted) {
     auto engine = make_engine(config);
     auto scored = std::move(*engine->submit(score));
     std::vector<std::unique_ptr<Stream>> others;
+    others.reserve(4);
     for (int i = 0; i < 4; ++i) {
       others.push_back(std::move(*engine->submit(greedy(counting(i + trial, 20), 60))));
     }
@@ -402,6 +405,7 @@ struct MemoryUse {
 MemoryUse use_memory(Engine& engine, int requests) {
   MemoryUse use{.after_start = resident_bytes()};
   std::vector<std::unique_ptr<Stream>> streams;
+  streams.reserve(static_cast<size_t>(requests));
   for (int i = 0; i < requests; ++i) {
     streams.push_back(std::move(*engine.submit(greedy(counting(i, 100), 20))));
   }

@@ -50,6 +50,7 @@ using Records = std::vector<std::vector<OutputRecord>>;
 
 Records run_together(Engine& engine, const std::vector<Request>& requests) {
   std::vector<std::unique_ptr<Stream>> streams;
+  streams.reserve(requests.size());
   for (const Request& request : requests) streams.push_back(std::move(*engine.submit(request)));
   Records records;
   for (size_t i = 0; i < requests.size(); ++i) {
