@@ -12,7 +12,7 @@ option(OCTAVO_CUDA "Build the backend for NVIDIA GPUs" ${cuda_by_default})
 if(OCTAVO_CUDA)
   # Machine code for Hopper; the driver translates the other for any GPU from compute capability 8.0 on.
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES AND NOT DEFINED ENV{CUDAARCHS})
-    set(CMAKE_CUDA_ARCHITECTURES 80-virtual 90-real)
+    set(CMAKE_CUDA_ARCHITECTURES 80-virtual 90a-real)
   endif()
   enable_language(CUDA)
   find_package(CUDAToolkit 13 REQUIRED)

@@ -122,14 +122,18 @@ StepOutput Decoder::forward(const Batch& batch, KvStore& store) const {
   const AttentionParams params{.scale = 1.0F / std::sqrt(static_cast<float>(hp_.head_dim))};
   Workspace work(backend_, hp_, batch.token_count());
   backend_.embed(work.x, *ends_.embedding, 1.0F, batch);
+  backend_.norm(work.h, work.x, *layers_.front().attention_norm, hp_.norm_epsilon);
   for (size_t i = 0; i < layers_.size(); ++i) {
     const DecoderLayer& layer = layers_[i];
-    backend_.norm(work.h, work.x, *layer.attention_norm, hp_.norm_epsilon);
     self_attention(backend_, work, layer.attention, hp_, static_cast<int32_t>(i), rope_, params,
                    batch, store);
     backend_.add_norm(work.h, work.x, work.h, *layer.feed_forward_norm, hp_.norm_epsilon);
     feed_forward(backend_, work, layer.feed_forward, Activation::silu, batch);
-    backend_.add(work.x, work.h);
+    if (i + 1 < layers_.size()) {
+      backend_.add_norm(work.h, work.x, work.h, *layers_[i + 1].attention_norm, hp_.norm_epsilon);
+    } else {
+      backend_.add(work.x, work.h);
+    }
   }
   return output(backend_, work, ends_, hp_, batch);
 }

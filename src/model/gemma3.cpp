@@ -86,17 +86,21 @@ Result<void> Gemma3::load_weights(const gguf::File& file) {
 StepOutput Gemma3::forward(const Batch& batch, KvStore& store) const {
   Workspace work(backend_, hp_, batch.token_count());
   backend_.embed(work.x, *ends_.embedding, std::sqrt(static_cast<float>(hp_.dim)), batch);
+  backend_.norm(work.h, work.x, *layers_.front().attention_norm, hp_.norm_epsilon);
   for (size_t i = 0; i < layers_.size(); ++i) {
     const GemmaLayer& layer = layers_[i];
     const RopeTable& rope = windows_[i] == 0 ? global_rope_ : local_rope_;
-    backend_.norm(work.h, work.x, *layer.attention_norm, hp_.norm_epsilon);
     self_attention(backend_, work, layer.attention, hp_, static_cast<int32_t>(i), rope,
                    attention_params_, batch, store);
     backend_.norm(work.h, work.h, *layer.attention_post_norm, hp_.norm_epsilon);
     backend_.add_norm(work.h, work.x, work.h, *layer.feed_forward_norm, hp_.norm_epsilon);
     feed_forward(backend_, work, layer.feed_forward, Activation::gelu_tanh, batch);
     backend_.norm(work.h, work.h, *layer.feed_forward_post_norm, hp_.norm_epsilon);
-    backend_.add(work.x, work.h);
+    if (i + 1 < layers_.size()) {
+      backend_.add_norm(work.h, work.x, work.h, *layers_[i + 1].attention_norm, hp_.norm_epsilon);
+    } else {
+      backend_.add(work.x, work.h);
+    }
   }
   const StepOutput result = output(backend_, work, ends_, hp_, batch);
   if (output_soft_cap_ > 0.0F) backend_.soft_cap(result.logits, output_soft_cap_);

@@ -29,11 +29,13 @@ struct Step {
       for (int32_t i = 0; i < rows.count; ++i) positions.push_back(rows.first_position + i);
       starts.push_back(static_cast<int32_t>(positions.size()));
       lengths.push_back(rows.first_position + rows.count);
+      table_starts.push_back(table_starts.back() + lengths.back());
     }
     batch.tokens = positions;
     batch.positions = positions;
     batch.q_starts = starts;
     batch.kv_lengths = lengths;
+    batch.groups = {{.table_starts = table_starts}};
   }
   Step(const Step&) = delete;
   Step& operator=(const Step&) = delete;
@@ -41,6 +43,7 @@ struct Step {
   std::vector<int32_t> positions;
   std::vector<int32_t> starts = {0};
   std::vector<int32_t> lengths;
+  std::vector<int32_t> table_starts = {0};
   Batch batch;
 };
 
@@ -58,6 +61,8 @@ struct ReadPlan {
     take(header.tiles, tiles);
     take(header.strips, strips);
     take(header.merges, merges);
+    const auto room = static_cast<size_t>(plan.block_capacity) - tiles.size() - strips.size();
+    words += room * sizeof(AttentionItem) / sizeof(int32_t);
     EXPECT_EQ(words, plan.words.data() + plan.words.size());
   }
 
@@ -91,6 +96,9 @@ class Follower {
   void fold(const AttentionItem& item, int32_t most_pairs) {
     ASSERT_GE(item.pairs, 1);
     ASSERT_LE(item.pairs, most_pairs);
+    const auto sequence = static_cast<size_t>(item.sequence);
+    EXPECT_EQ(item.first_row, step_.starts[sequence]);
+    EXPECT_EQ(item.first_block, step_.table_starts[sequence]);
     for (int32_t pair = 0; pair < item.pairs; ++pair) {
       const Pair owner = {item.sequence, item.first_pair + pair};
       for (int32_t segment = 0; segment < item.segments; ++segment) {
@@ -141,8 +149,7 @@ class Follower {
 
   void check_capacities() {
     EXPECT_TRUE(folded_.empty()) << folded_.size() << " pairs that the step does not have";
-    const size_t strip_blocks = (read_.strips.size() + kBlockWarps - 1) / kBlockWarps;
-    EXPECT_GE(static_cast<size_t>(plan_.block_capacity), read_.tiles.size() + strip_blocks);
+    EXPECT_GE(static_cast<size_t>(plan_.block_capacity), read_.tiles.size() + read_.strips.size());
     EXPECT_GE(static_cast<size_t>(plan_.merge_capacity), read_.merges.size());
     EXPECT_EQ(plan_.merge_capacity == 0, read_.merges.empty());
     EXPECT_GE(plan_.partial_floats,

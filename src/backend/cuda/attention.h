@@ -40,6 +40,7 @@ struct AttentionArgs {
   int32_t heads_per_kv_head;
   int32_t block_capacity;  // of the plan
   int32_t merge_capacity;  // of the plan
+  int64_t has_tiles;       // 0: the plan is of strips alone
 };
 
 void launch_attention(const AttentionArgs& args, cudaStream_t stream);

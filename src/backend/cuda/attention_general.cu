@@ -1,8 +1,7 @@
 // Attention in floats, for any head and any type of the store: simple and slow.
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
 #include "backend/cuda/attention_state.h"
+#include "backend/cuda/launch.cuh"
+#include "backend/cuda/numbers.cuh"
 
 namespace octavo::cuda {
 namespace {
@@ -10,16 +9,6 @@ namespace {
 constexpr int kLaneKeys = kSegmentKeys / kWarp;
 constexpr int kLaneValues = kMaxAttentionHeadDim / kWarp;
 constexpr unsigned int kAllLanes = 0xFFFFFFFFU;
-
-__device__ float to_float(float x) {
-  return x;
-}
-__device__ float to_float(__half x) {
-  return __half2float(x);
-}
-__device__ float to_float(__nv_bfloat16 x) {
-  return __bfloat162float(x);
-}
 
 // The state of one pair, held by a warp: lane l has values l, l + 32 and so on.
 struct WarpState {
@@ -33,7 +22,7 @@ template <class T>
 __device__ const T* key_row(const AttentionArgs& args, const AttentionItem& item, int kv_head,
                             int key, int64_t part) {
   const KvView& kv = args.kv;
-  const int32_t* table = args.tables.blocks + args.tables.table_starts[item.sequence];
+  const int32_t* table = args.tables.blocks + item.first_block;
   const int64_t block = table[key / kv.block_size];
   const int64_t row = int64_t{kv_head} * kv.block_size + key % kv.block_size;
   return reinterpret_cast<const T*>(kv.memory + part + block * kv.block_bytes) + row * kv.head_dim;
@@ -135,21 +124,16 @@ __device__ void attend_pair(const AttentionArgs& args, const AttentionItem& item
 
 template <class T>
 __global__ void __launch_bounds__(kBlockWarps* kWarp) attend_general(AttentionArgs args) {
+  follow_previous();
   const auto& header = *reinterpret_cast<const AttentionPlanHeader*>(args.plan);
   const int block = static_cast<int>(blockIdx.x);
   const int kv_head = static_cast<int>(blockIdx.y);
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
-  if (block < header.tiles) {
-    const AttentionItem item = items_of(args.plan)[block];
-    for (int pair = warp; pair < item.pairs; pair += kBlockWarps) {
-      attend_pair<T>(args, item, pair, kv_head);
-    }
-    return;
+  if (block >= header.tiles + header.strips) return;
+  const AttentionItem item = items_of(args.plan)[block];
+  for (int pair = warp; pair < item.pairs; pair += kBlockWarps) {
+    attend_pair<T>(args, item, pair, kv_head);
   }
-  const int strip = (block - header.tiles) * kBlockWarps + warp;
-  if (strip >= header.strips) return;
-  const AttentionItem item = items_of(args.plan)[header.tiles + strip];
-  for (int pair = 0; pair < item.pairs; ++pair) attend_pair<T>(args, item, pair, kv_head);
 }
 
 }  // namespace
@@ -160,13 +144,13 @@ void launch_general_attention(const AttentionArgs& args, cudaStream_t stream) {
   constexpr int kThreads = kBlockWarps * kWarp;
   switch (args.kv.type) {
     case DType::f16:
-      attend_general<__half><<<grid, kThreads, 0, stream>>>(args);
+      launch(attend_general<__half>, grid, kThreads, args, stream);
       break;
     case DType::bf16:
-      attend_general<__nv_bfloat16><<<grid, kThreads, 0, stream>>>(args);
+      launch(attend_general<__nv_bfloat16>, grid, kThreads, args, stream);
       break;
     default:
-      attend_general<float><<<grid, kThreads, 0, stream>>>(args);
+      launch(attend_general<float>, grid, kThreads, args, stream);
       break;
   }
 }

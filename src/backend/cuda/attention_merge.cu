@@ -1,4 +1,5 @@
 #include "backend/cuda/attention_state.h"
+#include "backend/cuda/launch.cuh"
 
 namespace octavo::cuda {
 namespace {
@@ -8,6 +9,7 @@ constexpr int kMergeThreads = 128;
 // A thread block merges the records of a piece for one key head; a warp has a pair at a time, a
 // lane every 32nd value of it.
 __global__ void __launch_bounds__(kMergeThreads) merge_records(AttentionArgs args) {
+  follow_previous();
   const auto& header = *reinterpret_cast<const AttentionPlanHeader*>(args.plan);
   const int merge = static_cast<int>(blockIdx.x);
   const int kv_head = static_cast<int>(blockIdx.y);
@@ -52,7 +54,7 @@ void launch_attention_merge(const AttentionArgs& args, cudaStream_t stream) {
   if (args.merge_capacity == 0) return;
   const dim3 grid(static_cast<unsigned int>(args.merge_capacity),
                   static_cast<unsigned int>(args.kv.kv_heads));
-  merge_records<<<grid, kMergeThreads, 0, stream>>>(args);
+  launch(merge_records, grid, kMergeThreads, args, stream);
 }
 
 }  // namespace octavo::cuda

@@ -11,7 +11,7 @@ namespace octavo::cuda {
 namespace {
 
 static_assert(kSegmentKeys == kAttentionSegment);
-static_assert(sizeof(AttentionItem) == 32 && sizeof(AttentionPlanHeader) == 16);
+static_assert(sizeof(AttentionItem) == 48 && sizeof(AttentionPlanHeader) == 16);
 
 // Thread blocks that keep a large device busy: two for each multiprocessor of an H100.
 constexpr int64_t kBusyBlocks = 264;
@@ -53,14 +53,22 @@ class Planner {
 
 AttentionItem Planner::piece(int32_t sequence, int32_t first_pair, int32_t pairs) const {
   const int32_t heads = shape_.heads_per_kv_head;
-  const int32_t start = batch_.q_starts[static_cast<size_t>(sequence)];
-  const auto first_row = static_cast<size_t>(start + first_pair / heads);
-  const auto last_row = static_cast<size_t>(start + (first_pair + pairs - 1) / heads);
-  const int32_t first_key =
+  const auto index = static_cast<size_t>(sequence);
+  AttentionItem item = {};
+  item.sequence = sequence;
+  item.first_pair = first_pair;
+  item.pairs = pairs;
+  item.record = -1;
+  item.first_row = batch_.q_starts[index];
+  item.first_block = batch_.groups[static_cast<size_t>(shape_.group)].table_starts[index];
+  const auto first_row = static_cast<size_t>(item.first_row + first_pair / heads);
+  const auto last_row = static_cast<size_t>(item.first_row + (first_pair + pairs - 1) / heads);
+  item.first_key =
       shape_.window > 0 ? std::max(0, batch_.positions[first_row] - shape_.window + 1) : 0;
-  const int32_t first_segment = first_key / kSegmentKeys;
-  const int32_t segments = batch_.positions[last_row] / kSegmentKeys + 1 - first_segment;
-  return {sequence, first_pair, pairs, first_segment, segments, -1, {0, 0}};
+  item.last_key = batch_.positions[last_row] + 1;
+  item.first_segment = item.first_key / kSegmentKeys;
+  item.segments = (item.last_key - 1) / kSegmentKeys + 1 - item.first_segment;
+  return item;
 }
 
 void Planner::split(AttentionItem piece, int32_t most, std::vector<AttentionItem>& items) {
@@ -131,11 +139,15 @@ AttentionPlan Planner::plan() {
   append(plan, tiles_);
   append(plan, strips_);
   append(plan, merges_);
-  plan.block_capacity = static_cast<int32_t>(
-      round_up_to_power_of_two(tiles + (strips + kBlockWarps - 1) / kBlockWarps));
+  plan.block_capacity = static_cast<int32_t>(round_up_to_power_of_two(tiles + strips));
+  plan.has_tiles = tiles > 0;
   plan.merge_capacity = static_cast<int32_t>(round_up_to_power_of_two(merges));
   plan.partial_floats =
       round_up_to_power_of_two(records_ * shape_.kv_heads) * record_floats(shape_.head_dim);
+  // Every thread block reads an item before it knows whether there is one for it.
+  constexpr size_t kItemWords = sizeof(AttentionItem) / sizeof(int32_t);
+  const size_t least = plan.words.size() + static_cast<size_t>(plan.block_capacity) * kItemWords;
+  plan.words.resize(least - static_cast<size_t>(tiles + strips) * kItemWords);
   return plan;
 }
 

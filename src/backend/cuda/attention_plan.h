@@ -6,7 +6,7 @@
 // piece, of which there are two kinds:
 //
 //   tile    up to kTilePairs pairs; a thread block folds their segments in order
-//   strip   up to kStripPairs pairs (a decoding sequence); a warp folds one segment of them
+//   strip   up to kStripPairs pairs (a decoding sequence); a thread block folds one segment of them
 //
 // A piece whose segments are folded apart leaves a record per pair and segment, which a merge folds
 // in ascending order. No bit of a result depends on the plan: a segment is always folded on its
@@ -40,7 +40,13 @@ struct alignas(16) AttentionItem {
   // of its piece and writes the result. Of a merge: the same for the piece. The record of pair p
   // and segment s is at record + s * pairs + p, counted from the first ones.
   int32_t record;
-  int32_t unused[2];  // so that two 16-byte loads read an item
+  // Where the sequence's rows begin in the step and its blocks in the group's tables, and the keys
+  // that any of the pairs sees: an item is all that a kernel must read before it can begin.
+  int32_t first_row;
+  int32_t first_block;
+  int32_t first_key;
+  int32_t last_key;   // one past
+  int32_t unused[2];  // so that three 16-byte loads read an item
 };
 
 // The words of a plan: this, then the tiles, the strips and the merges.
@@ -56,6 +62,7 @@ struct AttentionShape {
   int32_t heads_per_kv_head = 1;
   int32_t head_dim = 1;
   int32_t window = 0;  // 0: none
+  int32_t group = 0;   // KV group
 };
 
 struct AttentionPlan {
@@ -64,6 +71,7 @@ struct AttentionPlan {
   // up and launches can be replayed. 0: nothing of it is needed.
   int32_t block_capacity = 0;  // thread blocks per key head
   int32_t merge_capacity = 0;  // merges per key head
+  bool has_tiles = false;
   int64_t partial_floats = 0;  // room for the records
 };
 

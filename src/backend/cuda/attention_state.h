@@ -81,7 +81,7 @@ struct PairPlace {
 __device__ inline PairPlace place_pair(const AttentionArgs& args, const AttentionItem& item,
                                        int pair, int kv_head) {
   const int in_sequence = item.first_pair + pair;
-  const int row = args.step.q_starts[item.sequence] + in_sequence / args.heads_per_kv_head;
+  const int row = item.first_row + in_sequence / args.heads_per_kv_head;
   const int head = kv_head * args.heads_per_kv_head + in_sequence % args.heads_per_kv_head;
   const int64_t heads = int64_t{args.kv.kv_heads} * args.heads_per_kv_head;
   const int last = args.step.positions[row] + 1;

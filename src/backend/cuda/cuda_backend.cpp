@@ -6,6 +6,8 @@
 #include "backend/cuda/check_cuda.h"
 #include "backend/cuda/rope_kernels.h"
 #include "backend/cuda/row_kernels.h"
+#include "backend/cuda/wide_tiles.h"
+#include "backend/random.h"
 #include "base/error.h"
 
 namespace octavo::cuda {
@@ -15,14 +17,12 @@ namespace {
 constexpr int kLeastMajor = 8;
 // Steps of up to this many rows are launched as graphs: their kernels are short.
 constexpr int32_t kGraphRows = 256;
-// Places of a step's arrays; those of KV group g are kGroupArrays + 3 * g and on, plans follow.
+// Places of a step's arrays; those of KV group g are kGroupArrays + 2 * g and on, plans follow.
 constexpr size_t kTokensArray = 0;
 constexpr size_t kPositionsArray = 1;
-constexpr size_t kStartsArray = 2;
-constexpr size_t kLengthsArray = 3;
-constexpr size_t kOutputArray = 4;
-constexpr size_t kSampleArray = 5;
-constexpr size_t kGroupArrays = 6;
+constexpr size_t kOutputArray = 2;
+constexpr size_t kSampleArray = 3;
+constexpr size_t kGroupArrays = 4;
 
 const CudaWeight& own(const Weight& weight) {
   return static_cast<const CudaWeight&>(weight);
@@ -49,12 +49,27 @@ void check_batch(const Batch& batch) {
   OCTAVO_CHECK(batch.q_starts.size() == batch.kv_lengths.size() + 1);
 }
 
-// Whether the highest logit is the answer, as it is in the row.
-bool is_plain_greedy(const SampleRow& row) {
+// Whether the device can draw the token: what it cannot is drawn on the host, from the row's
+// logits.
+bool is_drawn_on_device(const SampleRow& row) {
   const SamplingParams& params = *row.params;
-  return params.temperature == 0.0F && row.forced < 0 && row.banned.empty() &&
-         params.logit_bias.empty() && params.logprobs < 0 && params.repetition_penalty == 1.0F &&
-         params.frequency_penalty == 0.0F && params.presence_penalty == 0.0F;
+  return row.forced < 0 && row.banned.size() <= static_cast<size_t>(kMostBanned) &&
+         params.logit_bias.empty() && params.logprobs < 0 && params.typical_p >= 1.0F &&
+         params.repetition_penalty == 1.0F && params.frequency_penalty == 0.0F &&
+         params.presence_penalty == 0.0F;
+}
+
+SampleRequest request_for(const SampleRow& row) {
+  SampleRequest request = {};
+  request.uniform = uniform_draw(row.seed, row.output_index, row.position, 0);
+  request.temperature = row.params->temperature;
+  request.top_p = row.params->top_p;
+  request.min_p = row.params->min_p;
+  request.top_k = row.params->top_k;
+  request.logits_row = row.logits_row;
+  request.banned_count = static_cast<int32_t>(row.banned.size());
+  std::copy(row.banned.begin(), row.banned.end(), request.banned);
+  return request;
 }
 
 template <class T>
@@ -102,6 +117,7 @@ CudaBackend::CudaBackend(std::string description, const CudaOptions& options, cu
                          DeviceScratch scratch, DeviceScratch temporary)
     : Backend(std::move(description)),
       deterministic_(options.deterministic),
+      wide_tiles_(has_wide_tiles()),
       stream_(stream),
       pool_(options.threads),
       scratch_(std::move(scratch)),
@@ -174,15 +190,12 @@ void CudaBackend::begin_step(const Batch& batch) {
   sampled_.clear();
   step_.tokens = arrays_.send(kTokensArray, step_tokens_);
   step_.positions = arrays_.send(kPositionsArray, batch.positions);
-  step_.q_starts = arrays_.send(kStartsArray, batch.q_starts);
-  step_.kv_lengths = arrays_.send(kLengthsArray, batch.kv_lengths);
   output_rows_ = arrays_.send(kOutputArray, batch.output_rows);
   groups_.assign(batch.groups.size(), Group{});
   for (size_t i = 0; i < batch.groups.size(); ++i) {
     const GroupTables& group = batch.groups[i];
-    const size_t at = kGroupArrays + 3 * i;
-    groups_[i].tables = {arrays_.send(at, group.slots), arrays_.send(at + 1, group.table_starts),
-                         arrays_.send(at + 2, group.blocks)};
+    const size_t at = kGroupArrays + 2 * i;
+    groups_[i].tables = {arrays_.send(at, group.slots), arrays_.send(at + 1, group.blocks)};
   }
 }
 
@@ -239,8 +252,16 @@ void CudaBackend::norm(Tensor out, Tensor x, const Weight& weight, float epsilon
   check_same_shape(out, x);
   OCTAVO_CHECK(weight.rows() == 1 && weight.columns() == x.columns);
   if (x.rows == 0) return;
-  tape_.add(launch_norm, NormArgs{out.data, x.data, nullptr, own(weight).vector(), x.rows,
-                                  static_cast<int32_t>(x.columns), epsilon});
+  tape_.add(launch_norm, NormArgs{out.data,
+                                  x.data,
+                                  nullptr,
+                                  own(weight).vector(),
+                                  {},
+                                  nullptr,
+                                  nullptr,
+                                  x.rows,
+                                  static_cast<int32_t>(x.columns),
+                                  epsilon});
 }
 
 void CudaBackend::add_norm(Tensor out, Tensor x, Tensor y, const Weight& weight, float epsilon) {
@@ -248,15 +269,23 @@ void CudaBackend::add_norm(Tensor out, Tensor x, Tensor y, const Weight& weight,
   check_same_shape(y, x);
   OCTAVO_CHECK(weight.rows() == 1 && weight.columns() == x.columns);
   if (x.rows == 0) return;
-  tape_.add(launch_norm, NormArgs{out.data, x.data, y.data, own(weight).vector(), x.rows,
-                                  static_cast<int32_t>(x.columns), epsilon});
+  tape_.add(launch_norm, NormArgs{out.data,
+                                  x.data,
+                                  y.data,
+                                  own(weight).vector(),
+                                  {},
+                                  nullptr,
+                                  nullptr,
+                                  x.rows,
+                                  static_cast<int32_t>(x.columns),
+                                  epsilon});
 }
 
 void CudaBackend::linear(Tensor x, std::span<const Projection> projections,
                          const Batch& /*batch*/) {
   run_projections(x, projections,
                   {tape_, temporary_, *cublas_, reinterpret_cast<uint32_t*>(counters_.data()),
-                   workspace_.data(), deterministic_});
+                   workspace_.data(), deterministic_, wide_tiles_});
 }
 
 void CudaBackend::add(Tensor x, Tensor y) {
@@ -267,8 +296,10 @@ void CudaBackend::add(Tensor x, Tensor y) {
 void CudaBackend::gate(Tensor gate, Tensor up, Activation activation) {
   check_same_shape(gate, up);
   if (gate.rows == 0) return;
-  tape_.add(launch_gate, GateArgs{gate.data, up.data, gate.elements(),
-                                  activation == Activation::gelu_tanh ? 1 : 0});
+  tape_.add(
+      launch_gate,
+      GateArgs{
+          gate.data, up.data, {}, gate.elements(), activation == Activation::gelu_tanh ? 1 : 0});
 }
 
 const CudaBackend::Angles& CudaBackend::angles(const RopeTable& rope, const Batch& batch) {
@@ -345,10 +376,11 @@ const CudaBackend::PlannedAttention& CudaBackend::planned(int32_t group, int32_t
       plan_attention(batch, {.kv_heads = shape.kv_heads,
                              .heads_per_kv_head = heads_per_kv_head,
                              .head_dim = shape.head_dim,
-                             .window = shape.groups[static_cast<size_t>(group)].window});
-  const size_t array = kGroupArrays + 3 * groups_.size() + planned_.size();
+                             .window = shape.groups[static_cast<size_t>(group)].window,
+                             .group = group});
+  const size_t array = kGroupArrays + 2 * groups_.size() + planned_.size();
   planned_.push_back({group, heads_per_kv_head, arrays_.send(array, plan.words),
-                      plan.block_capacity, plan.merge_capacity,
+                      plan.block_capacity, plan.merge_capacity, plan.has_tiles,
                       scratch_.take<float>(static_cast<size_t>(plan.partial_floats))});
   return planned_.back();
 }
@@ -378,6 +410,7 @@ void CudaBackend::attention(Tensor out, Tensor q, int32_t layer, const Attention
   args.heads_per_kv_head = heads_per_kv_head;
   args.block_capacity = plan.block_capacity;
   args.merge_capacity = plan.merge_capacity;
+  args.has_tiles = plan.has_tiles ? 1 : 0;
   tape_.add(launch_attention, args);
 }
 
@@ -407,50 +440,67 @@ void CudaBackend::sample(Tensor logits, std::span<const SampleRow> rows,
   for (const SampleRow& row : rows) {
     OCTAVO_CHECK(row.logits_row >= 0 && row.logits_row < logits.rows);
   }
-  if (rows.empty()) {
-    run();
-  } else if (allowed.empty() && std::all_of(rows.begin(), rows.end(), is_plain_greedy)) {
-    sample_greedily(logits, rows, out);
-  } else {
-    sample_on_host(logits, rows, allowed, out);
-  }
+  sample_rows(logits, rows, allowed, out);
   sampled_.clear();
   for (const SampledToken& token : out) sampled_.push_back(token.token);
 }
 
-void CudaBackend::sample_greedily(Tensor logits, std::span<const SampleRow> rows,
-                                  std::span<SampledToken> out) {
-  const auto count = static_cast<size_t>(logits.rows);
-  auto* best = scratch_.take<unsigned long long>(count);
-  auto* tokens = scratch_.take<int32_t>(count);
-  tape_.add(launch_argmax, ArgmaxArgs{tokens, best, logits.data, logits.rows, logits.columns});
-  run();
-  const size_t bytes = count * sizeof(int32_t);
-  if (results_.bytes() < bytes) results_ = required(PinnedBuffer::create(bytes));
-  OCTAVO_CUDA(cudaMemcpyAsync(results_.data(), tokens, bytes, cudaMemcpyDeviceToHost, stream_));
-  wait();
-  const auto* found = reinterpret_cast<const int32_t*>(results_.data());
-  for (size_t i = 0; i < rows.size(); ++i) out[i] = {.token = found[rows[i].logits_row]};
+const int32_t* CudaBackend::draw_on_device(Tensor logits, std::span<const SampleRequest> requests) {
+  if (requests.empty()) return nullptr;
+  static_assert(sizeof(SampleRequest) % sizeof(int32_t) == 0);
+  const auto* sent = reinterpret_cast<const SampleRequest*>(
+      arrays_.send(kSampleArray, {reinterpret_cast<const int32_t*>(requests.data()),
+                                  requests.size_bytes() / sizeof(int32_t)}));
+  const auto count = static_cast<int64_t>(requests.size());
+  auto* tokens = scratch_.take<int32_t>(requests.size());
+  if (std::all_of(requests.begin(), requests.end(),
+                  [](const SampleRequest& request) { return request.temperature == 0.0F; })) {
+    auto* best = scratch_.take<unsigned long long>(requests.size());
+    tape_.add(launch_greedy, GreedyArgs{tokens, best, logits.data, sent, logits.columns, count});
+  } else {
+    tape_.add(launch_sample, SampleArgs{tokens, logits.data, sent, logits.columns, count});
+  }
+  return tokens;
 }
 
-void CudaBackend::sample_on_host(Tensor logits, std::span<const SampleRow> rows,
-                                 std::span<const uint32_t> allowed, std::span<SampledToken> out) {
+// On the device where it can, on the host otherwise.
+void CudaBackend::sample_rows(Tensor logits, std::span<const SampleRow> rows,
+                              std::span<const uint32_t> allowed, std::span<SampledToken> out) {
+  std::vector<SampleRequest> requests;
+  std::vector<size_t> on_device;
+  std::vector<size_t> on_host;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const bool draws = allowed.empty() && is_drawn_on_device(rows[i]);
+    if (draws) requests.push_back(request_for(rows[i]));
+    (draws ? on_device : on_host).push_back(i);
+  }
+  const int32_t* tokens = draw_on_device(logits, requests);
   run();
-  const size_t bytes = static_cast<size_t>(logits.elements()) * sizeof(float);
-  if (results_.bytes() < bytes) results_ = required(PinnedBuffer::create(bytes));
-  OCTAVO_CUDA(
-      cudaMemcpyAsync(results_.data(), logits.data, bytes, cudaMemcpyDeviceToHost, stream_));
-  wait();
-  const auto* values = reinterpret_cast<const float*>(results_.data());
   const auto columns = static_cast<size_t>(logits.columns);
+  const size_t token_bytes = (requests.size() * sizeof(int32_t) + 15) / 16 * 16;
+  const size_t row_bytes = columns * sizeof(float);
+  const size_t bytes = token_bytes + on_host.size() * row_bytes;
+  if (results_.bytes() < bytes) results_ = required(PinnedBuffer::create(bytes));
+  const auto fetch = [this](std::byte* to, const void* from, size_t count) {
+    OCTAVO_CUDA(cudaMemcpyAsync(to, from, count, cudaMemcpyDeviceToHost, stream_));
+  };
+  if (!requests.empty()) fetch(results_.data(), tokens, requests.size() * sizeof(int32_t));
+  std::byte* host_rows = results_.data() + token_bytes;
+  for (size_t i = 0; i < on_host.size(); ++i) {
+    const float* row = logits.data + rows[on_host[i]].logits_row * logits.columns;
+    fetch(host_rows + i * row_bytes, row, row_bytes);
+  }
+  wait();
+  const auto* drawn = reinterpret_cast<const int32_t*>(results_.data());
+  for (size_t i = 0; i < on_device.size(); ++i) out[on_device[i]] = {.token = drawn[i]};
   const size_t words = (columns + 31) / 32;
-  const size_t workers = std::min(rows.size(), sampler_scratch_.size());
+  const size_t workers = std::min(on_host.size(), sampler_scratch_.size());
   pool_.parallel_for(workers, [&](size_t worker) {
-    for (size_t i = worker; i < rows.size(); i += workers) {
-      const std::span<const float> row(values + static_cast<size_t>(rows[i].logits_row) * columns,
-                                       columns);
-      const auto mask = allowed.empty() ? allowed : allowed.subspan(i * words, words);
-      out[i] = sample_row(row, rows[i], mask, sampler_scratch_[worker]);
+    for (size_t i = worker; i < on_host.size(); i += workers) {
+      const auto* row = reinterpret_cast<const float*>(host_rows + i * row_bytes);
+      const size_t index = on_host[i];
+      const auto mask = allowed.empty() ? allowed : allowed.subspan(index * words, words);
+      out[index] = sample_row({row, columns}, rows[index], mask, sampler_scratch_[worker]);
     }
   });
 }

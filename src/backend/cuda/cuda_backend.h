@@ -20,6 +20,7 @@
 #include "backend/cuda/cuda_weight.h"
 #include "backend/cuda/device_scratch.h"
 #include "backend/cuda/projections.h"
+#include "backend/cuda/sample_kernels.h"
 #include "backend/cuda/step_arrays.h"
 #include "backend/cuda/tape.h"
 #include "backend/sampler.h"
@@ -81,6 +82,7 @@ class CudaBackend final : public Backend {
     const int32_t* words;
     int32_t block_capacity;
     int32_t merge_capacity;
+    bool has_tiles;
     float* partials;
   };
 
@@ -92,11 +94,13 @@ class CudaBackend final : public Backend {
   const PlannedAttention& planned(int32_t group, int32_t heads_per_kv_head, const Batch& batch,
                                   const KvShape& shape);
   void commit_slots(CudaKvStore& store, int32_t group, const Batch& batch);
-  void sample_greedily(Tensor logits, std::span<const SampleRow> rows, std::span<SampledToken> out);
-  void sample_on_host(Tensor logits, std::span<const SampleRow> rows,
-                      std::span<const uint32_t> allowed, std::span<SampledToken> out);
+  // Notes the drawing of tokens; gives where they will be on the device.
+  const int32_t* draw_on_device(Tensor logits, std::span<const SampleRequest> requests);
+  void sample_rows(Tensor logits, std::span<const SampleRow> rows,
+                   std::span<const uint32_t> allowed, std::span<SampledToken> out);
 
   bool deterministic_;
+  bool wide_tiles_;
   cudaStream_t stream_;
   ThreadPool pool_;
   DeviceScratch scratch_;    // of the step

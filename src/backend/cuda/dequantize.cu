@@ -2,6 +2,7 @@
 
 #include <cuda_bf16.h>
 
+#include "backend/cuda/launch.cuh"
 #include "backend/cuda/type_switch.h"
 
 namespace octavo::cuda {
@@ -28,6 +29,7 @@ __device__ int place(int chunk, int part) {
 // whole chunks for parts, so that a warp's store covers 512 bytes without a gap.
 template <DType type>
 __global__ void __launch_bounds__(kThreads) dequantize_chunks(DequantizeArgs args) {
+  follow_previous();
   __shared__ uint4 staged[kThreads / kWarp][kWarp * kParts];
   uint4* parts = staged[threadIdx.x / kWarp];
   const int lane = threadIdx.x % kWarp;
@@ -56,9 +58,8 @@ __global__ void __launch_bounds__(kThreads) dequantize_chunks(DequantizeArgs arg
 
 void launch_dequantize(const DequantizeArgs& args, cudaStream_t stream) {
   const int64_t count = args.rows * args.weight.chunks;
-  const auto blocks = static_cast<unsigned int>((count + kThreads - 1) / kThreads);
   for_quantized_type(static_cast<DType>(args.type), [&]<DType kType>() {
-    dequantize_chunks<kType><<<blocks, kThreads, 0, stream>>>(args);
+    launch(dequantize_chunks<kType>, blocks_of(count, kThreads), kThreads, args, stream);
   });
 }
 

@@ -1,41 +1,20 @@
 #include "backend/cuda/few_rows.h"
+
+#include "backend/cuda/launch.cuh"
 #include "backend/cuda/type_switch.h"
 
 namespace octavo::cuda {
 namespace {
 
 constexpr int kWarp = 32;
-constexpr int kWarps = 4;
-constexpr int kThreads = kWarps * kWarp;
-constexpr int kOutputs = 2;  // rows of the weight that a warp multiplies at a time
+constexpr int kAhead = 2;         // chunks of each row that a lane loads before it needs them
+constexpr int kBlockOutputs = 8;  // of a block of threads
+constexpr int kPairedOutputs = 2;
+// From here on rows are so long that a warp is better off with one at a time.
+constexpr int64_t kLongRow = 256;  // chunks
 
-__device__ float warp_max(float value, int width) {
-  for (int offset = width / 2; offset > 0; offset /= 2) {
-    value = fmaxf(value, __shfl_xor_sync(0xFFFFFFFFU, value, offset));
-  }
-  return value;
-}
-
-// A warp has a chunk: a lane a value.
-__global__ void __launch_bounds__(256) round_to_bytes(RoundToBytesArgs args) {
-  const int64_t chunk = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / kWarp;
-  if (chunk >= args.rows * args.columns / kChunk) return;
-  const int lane = threadIdx.x % kWarp;
-  const float x = args.x[chunk * kChunk + lane];
-  // NaN counts as infinity.
-  const float greatest = warp_max(fabsf(x) < INFINITY ? fabsf(x) : INFINITY, kWarp);
-  // Below this, 127 / greatest could overflow.
-  const bool usable = greatest >= 0x1p-100F && greatest < INFINITY;
-  const float scale = usable ? greatest / 127.0F : (greatest < 1.0F ? 0.0F : greatest);
-  const int code = usable ? __float2int_rn(x * (127.0F / greatest)) : 0;
-  int sum = code;
-  for (int offset = 8; offset > 0; offset /= 2) sum += __shfl_xor_sync(0xFFFFFFFFU, sum, offset);
-  const int high_sum = __shfl_sync(0xFFFFFFFFU, sum, 16);
-  args.codes[chunk * kChunk + lane] = static_cast<int8_t>(code);
-  if (lane == 0) {
-    args.chunks[chunk] = {
-        scale, {scale * static_cast<float>(sum), scale * static_cast<float>(high_sum)}, 0.0F};
-  }
+constexpr int threads_for(int outputs) {
+  return kBlockOutputs / outputs * kWarp;
 }
 
 // The codes of 32 activations, and the product of a chunk of weights with them.
@@ -70,38 +49,49 @@ __device__ float dot(const Chunk& weight, const Activations& x) {
   return sum;
 }
 
-// A lane of a warp has every 32nd chunk of kOutputs rows of the weight.
-template <DType type, int kRows>
-__global__ void __launch_bounds__(kThreads) multiply(FewRowsArgs args) {
-  const int64_t warp = int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp;
-  const int64_t first = warp * kOutputs;
-  if (first >= args.weight.rows) return;
+// A warp has kOutputs rows of the weight, a lane every 32nd chunk of them.
+template <DType type, int kRows, int kOutputs>
+__global__ void __launch_bounds__(threads_for(kOutputs))
+    multiply(const __grid_constant__ FewRowsArgs args) {
+  let_next_begin();
+  const PartPlace place = find_part(args.parts, args.count, blockIdx.x, kBlockOutputs);
+  const QuantizedPart& part = args.parts[place.part];
   const int lane = threadIdx.x % kWarp;
-  const int64_t chunks = args.weight.chunks;
-  const auto outputs = static_cast<int>(min(int64_t{kOutputs}, args.weight.rows - first));
+  const int64_t first = place.first_output + threadIdx.x / kWarp * kOutputs;
+  if (first >= part.weight.rows) return;
+  const int64_t chunks = part.weight.chunks;
+  // Behind the last row, the last row again: its sum is not written.
+  const auto outputs = static_cast<int>(min(int64_t{kOutputs}, part.weight.rows - first));
+  RawChunk<type> raw[kAhead][kOutputs];
+  const auto load = [&](int slot, int64_t chunk) {
+    if (chunk >= chunks) return;
+#pragma unroll
+    for (int o = 0; o < kOutputs; ++o) {
+      raw[slot][o] = load_chunk<type>(part.weight, (first + min(o, outputs - 1)) * chunks + chunk);
+    }
+  };
+#pragma unroll
+  for (int slot = 0; slot < kAhead; ++slot) load(slot, lane + slot * kWarp);
+  wait_for_previous();
   float sums[kOutputs][kRows] = {};
-#pragma unroll 2
-  for (int64_t chunk = lane; chunk < chunks; chunk += kWarp) {
-    RawChunk<type> raw[kOutputs];
+  for (int64_t start = lane; start < chunks; start += kAhead * kWarp) {
 #pragma unroll
-    for (int o = 0; o < kOutputs; ++o) {
-      // Behind the last row, the last row again: its sum is not written.
-      raw[o] = load_chunk<type>(args.weight, (first + min(o, outputs - 1)) * chunks + chunk);
-    }
-    Activations x[kRows];
+    for (int slot = 0; slot < kAhead; ++slot) {
+      const int64_t chunk = start + slot * kWarp;
+      if (chunk >= chunks) break;
+      Chunk weights[kOutputs];
 #pragma unroll
-    for (int row = 0; row < kRows; ++row) {
-      const int64_t index = min(int64_t{row}, args.rows - 1) * chunks + chunk;
-      const auto* codes = reinterpret_cast<const uint4*>(args.codes + index * kChunk);
-      x[row].codes[0] = __ldg(codes);
-      x[row].codes[1] = __ldg(codes + 1);
-      x[row].chunk = __ldg(reinterpret_cast<const float4*>(args.chunks + index));
-    }
+      for (int o = 0; o < kOutputs; ++o) weights[o] = decode_chunk(raw[slot][o]);
+      load(slot, chunk + kAhead * kWarp);
 #pragma unroll
-    for (int o = 0; o < kOutputs; ++o) {
-      const Chunk weight = decode_chunk(raw[o]);
+      for (int row = 0; row < kRows; ++row) {
+        const int64_t index = min(int64_t{row}, args.rows - 1) * chunks + chunk;
+        const auto* codes = reinterpret_cast<const uint4*>(args.x.codes + index * kChunk);
+        const Activations x = {{__ldg(codes), __ldg(codes + 1)},
+                               __ldg(reinterpret_cast<const float4*>(args.x.chunks + index))};
 #pragma unroll
-      for (int row = 0; row < kRows; ++row) sums[o][row] += dot<type>(weight, x[row]);
+        for (int o = 0; o < kOutputs; ++o) sums[o][row] += dot<type>(weights[o], x);
+      }
     }
   }
 #pragma unroll
@@ -113,8 +103,8 @@ __global__ void __launch_bounds__(kThreads) multiply(FewRowsArgs args) {
         sum += __shfl_xor_sync(0xFFFFFFFFU, sum, offset);
       }
       if (lane == 0 && o < outputs && row < args.rows) {
-        const float bias = args.bias == nullptr ? 0.0F : args.bias[first + o];
-        args.out[row * args.weight.rows + first + o] = sum + bias;
+        const float bias = part.bias == nullptr ? 0.0F : part.bias[first + o];
+        part.out[row * part.weight.rows + first + o] = sum + bias;
       }
     }
   }
@@ -122,22 +112,25 @@ __global__ void __launch_bounds__(kThreads) multiply(FewRowsArgs args) {
 
 }  // namespace
 
-void launch_round_to_bytes(const RoundToBytesArgs& args, cudaStream_t stream) {
-  constexpr int64_t kChunksPerBlock = 256 / kWarp;
-  const int64_t chunks = args.rows * args.columns / kChunk;
-  const auto blocks = static_cast<unsigned int>((chunks + kChunksPerBlock - 1) / kChunksPerBlock);
-  round_to_bytes<<<blocks, 256, 0, stream>>>(args);
-}
-
 void launch_few_rows(const FewRowsArgs& args, cudaStream_t stream) {
-  constexpr int64_t kOutputsPerBlock = kWarps * kOutputs;
   const auto blocks =
-      static_cast<unsigned int>((args.weight.rows + kOutputsPerBlock - 1) / kOutputsPerBlock);
+      static_cast<unsigned int>(blocks_of_parts(args.parts, args.count, kBlockOutputs));
+  const bool is_long = args.parts[0].weight.chunks >= kLongRow;
   for_quantized_type(static_cast<DType>(args.type), [&]<DType kType>() {
-    if (args.rows == 1) return multiply<kType, 1><<<blocks, kThreads, 0, stream>>>(args);
-    if (args.rows == 2) return multiply<kType, 2><<<blocks, kThreads, 0, stream>>>(args);
-    if (args.rows <= 4) return multiply<kType, 4><<<blocks, kThreads, 0, stream>>>(args);
-    multiply<kType, 8><<<blocks, kThreads, 0, stream>>>(args);
+    constexpr int kThreads = threads_for(kPairedOutputs);
+    if (args.rows == 1 && is_long) {
+      return launch(multiply<kType, 1, 1>, blocks, threads_for(1), args, stream);
+    }
+    if (args.rows == 1) {
+      return launch(multiply<kType, 1, kPairedOutputs>, blocks, kThreads, args, stream);
+    }
+    if (args.rows == 2) {
+      return launch(multiply<kType, 2, kPairedOutputs>, blocks, kThreads, args, stream);
+    }
+    if (args.rows <= 4) {
+      return launch(multiply<kType, 4, kPairedOutputs>, blocks, kThreads, args, stream);
+    }
+    launch(multiply<kType, 8, kPairedOutputs>, blocks, kThreads, args, stream);
   });
 }
 

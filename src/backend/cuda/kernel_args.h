@@ -11,17 +11,14 @@ namespace octavo::cuda {
 
 // The flat arrays of a Batch, in device memory.
 struct StepView {
-  const int32_t* tokens;      // [tokens] ids; what a previous step sampled is filled in
-  const int32_t* positions;   // [tokens]
-  const int32_t* q_starts;    // [sequences + 1]
-  const int32_t* kv_lengths;  // [sequences]
+  const int32_t* tokens;     // [tokens] ids; what a previous step sampled is filled in
+  const int32_t* positions;  // [tokens]
 };
 
 // The block tables of one KV group.
 struct TablesView {
-  const int32_t* slots;         // [tokens] block * block_size + offset that the row writes
-  const int32_t* table_starts;  // [sequences + 1] into `blocks`
-  const int32_t* blocks;
+  const int32_t* slots;   // [tokens] block * block_size + offset that the row writes
+  const int32_t* blocks;  // of all sequences
 };
 
 // Where one layer's keys and values are. A block holds for each of its layers the keys, then the

@@ -14,68 +14,25 @@
 // 1, 2t + 8 and 2t + 9 are the four columns of lane t's chunk, one word of codes and 8 bytes of x.
 #pragma once
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
+#include "backend/cuda/launch.cuh"
 #include "backend/cuda/linear_tiles.h"
+#include "backend/cuda/tile_weights.cuh"
 
 namespace octavo::cuda::tiles {
 
 inline constexpr int kThreads = 256;
 inline constexpr int kStages = 3;
 inline constexpr int kLineBytes = kTileInner * 2;  // of a token's x in a stage
-// Quantised weights are multiplied by 2^6 before they are rounded to f16, so that small scales keep
-// their bits; the outputs by its inverse.
-inline constexpr float kWeightScale = 64.0F;
-
-__device__ inline uint32_t bits_of(__half2 pair) {
-  return *reinterpret_cast<uint32_t*>(&pair);
-}
-__device__ inline __half2 half2_of(uint32_t bits) {
-  return *reinterpret_cast<__half2*>(&bits);
-}
-
-// Weights of one chunk in the form that the loop wants them. Fragments holds what expand() makes of
-// a Raw; pair(step, p) are columns 4 * step + 2p and the next.
+// Weights of one chunk on their way into the loop: Raw is what is loaded, expand() what is made of
+// it. pair(step, p) are columns 4 * step + 2p and the next.
 template <DType type>
-struct Weights {
-  static constexpr Format kFormat = format_of(type);
+struct Weights : ExpandedChunk<type> {
   static constexpr bool kAhead = true;  // Raw is small enough to be loaded turns ahead
-  static constexpr bool kSigned = kFormat.lookup != Lookup::none || kFormat.code_bits == 8;
   using Raw = RawChunk<type>;
 
   __device__ static Raw load(const LinearTilesArgs& args, int64_t row, int64_t chunk) {
     return load_chunk<type>(args.weight, row * args.weight.chunks + chunk);
   }
-
-  __device__ void expand(const Raw& raw, bool valid) {
-    Chunk chunk;
-    decode_codes(raw, chunk);
-    decode_scales(raw, chunk);
-    for (int half = 0; half < 2; ++half) {
-      scale_[half] = __float2half2_rn(valid ? chunk.scale[half] * kWeightScale : 0.0F);
-      addend_[half] = __float2half2_rn(valid ? chunk.addend[half] * kWeightScale : 0.0F);
-    }
-    for (int j = 0; j < 8; ++j) words_[j] = kSigned ? chunk.words[j] ^ 0x80808080U : chunk.words[j];
-  }
-
-  // A byte under 0x64 is the f16 1024 + byte, exactly; so is what remains without the 1024.
-  __device__ uint32_t pair(int step, int p) const {
-    constexpr int kBias = 1024 + (kSigned ? 128 : kFormat.offset);
-    const uint32_t lifted = __byte_perm(words_[step], 0x64646464U, p == 0 ? 0x4140 : 0x4342);
-    const __half2 code = __hsub2(half2_of(lifted), __float2half2_rn(static_cast<float>(kBias)));
-    const int half = step / 4;
-    if constexpr (has_addend(kFormat)) {
-      return bits_of(__hfma2(code, scale_[half], addend_[half]));
-    } else {
-      return bits_of(__hmul2(code, scale_[half]));
-    }
-  }
-
- private:
-  uint32_t words_[8];
-  __half2 scale_[2];
-  __half2 addend_[2];
 };
 
 // Dense weights are read where they are used: a chunk of 64 bytes is too much to hold ahead.
@@ -92,7 +49,8 @@ struct DenseWeights {
       words_[step] = valid ? __ldg(raw + step) : make_uint2(0, 0);
     }
   }
-  __device__ uint32_t pair(int step, int p) const {
+  __device__ static uint32_t lift() { return 0; }
+  __device__ uint32_t pair(int step, int p, uint32_t /*lift*/) const {
     return p == 0 ? words_[step].x : words_[step].y;
   }
 
@@ -122,11 +80,10 @@ __device__ inline void multiply(float (&sums)[4], const uint32_t (&a)[4], uint32
   }
 }
 
-// Copies 16 bytes into shared memory, zeros where they are not `valid`.
-__device__ inline void copy_async(void* to, const void* from, bool valid) {
-  const auto address = static_cast<uint32_t>(__cvta_generic_to_shared(to));
+// Copies 16 bytes to an address in shared memory, zeros where they are not `valid`.
+__device__ inline void copy_async(uint32_t to, const void* from, bool valid) {
   const int bytes = valid ? 16 : 0;
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from), "r"(bytes)
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes)
                : "memory");
 }
 __device__ inline void end_copies() {
@@ -188,11 +145,14 @@ struct Tile {
       const auto* x = static_cast<const uint16_t*>(args.x);
       const auto* from = valid ? x + (token0 + token) * args.inner + column : x;
       uint8_t* line = shared + stage * kStageBytes + token * kLineBytes + unit / 16 * 256;
-      copy_async(line + unit_place(unit % 16, token) * 16, from, valid);
+      copy_async(
+          static_cast<uint32_t>(__cvta_generic_to_shared(line + unit_place(unit % 16, token) * 16)),
+          from, valid);
     }
   }
 
   __device__ void multiply_turn(int64_t turn, int stage, const Raw (&raw)[kRowsOfLane]) {
+    const uint32_t lift = Weights<type>::lift();
     Weights<type> weights[kRowsOfLane];
     const bool valid = chunk_of_lane(turn) < args.inner / kChunk;
 #pragma unroll
@@ -211,8 +171,9 @@ struct Tile {
       for (int step = 2 * pair; step < 2 * pair + 2; ++step) {
 #pragma unroll
         for (int m = 0; m < 2; ++m) {
-          const uint32_t a[4] = {weights[2 * m].pair(step, 0), weights[2 * m + 1].pair(step, 0),
-                                 weights[2 * m].pair(step, 1), weights[2 * m + 1].pair(step, 1)};
+          const uint32_t a[4] = {
+              weights[2 * m].pair(step, 0, lift), weights[2 * m + 1].pair(step, 0, lift),
+              weights[2 * m].pair(step, 1, lift), weights[2 * m + 1].pair(step, 1, lift)};
 #pragma unroll
           for (int n = 0; n < kTokens / 8; ++n) {
             multiply<type>(sums[m][n], a, step % 2 == 0 ? x[n].x : x[n].z,
@@ -249,6 +210,7 @@ struct Tile {
       load_weights(first, even);
       if (first + 1 < last) load_weights(first + 1, odd);
     }
+    wait_for_previous();
     copy_x(first, 0);
     end_copies();
     if (first + 1 < last) copy_x(first + 1, 1);
@@ -332,6 +294,7 @@ struct Tile {
 template <DType type, int kTokens>
 __global__ void __launch_bounds__(kThreads, 1)
     multiply_tiles(const __grid_constant__ LinearTilesArgs args) {
+  let_next_begin();
   extern __shared__ __align__(128) uint8_t shared[];
   Tile<type, kTokens> tile{args, shared, int64_t{blockIdx.x} * kTokens, blockIdx.y * kTileOutputs};
   const int64_t turns = (args.inner + kTileInner - 1) / kTileInner;
@@ -344,7 +307,7 @@ __global__ void __launch_bounds__(kThreads, 1)
 }
 
 template <DType type, int kTokens>
-void launch(const LinearTilesArgs& args, cudaStream_t stream) {
+void launch_tile(const LinearTilesArgs& args, cudaStream_t stream) {
   constexpr int kSums = kTokens * kTileOutputs * static_cast<int>(sizeof(float));
   constexpr int kCopies = kStages * Tile<type, kTokens>::kStageBytes;
   constexpr int kShared = kCopies > kSums ? kCopies : kSums;
@@ -353,7 +316,7 @@ void launch(const LinearTilesArgs& args, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned int>((args.rows + kTokens - 1) / kTokens),
                   static_cast<unsigned int>((args.outputs + kTileOutputs - 1) / kTileOutputs),
                   static_cast<unsigned int>(linear_tile_splits(args.outputs, args.inner)));
-  multiply_tiles<type, kTokens><<<grid, kThreads, kShared, stream>>>(args);
+  launch(multiply_tiles<type, kTokens>, grid, kThreads, args, stream, kShared);
 }
 
 }  // namespace octavo::cuda::tiles
@@ -364,11 +327,11 @@ template <DType type>
 void launch_tiles(const LinearTilesArgs& args, cudaStream_t stream) {
   switch (linear_tile_rows(args.rows)) {
     case 8:
-      return tiles::launch<type, 8>(args, stream);
+      return tiles::launch_tile<type, 8>(args, stream);
     case 32:
-      return tiles::launch<type, 32>(args, stream);
+      return tiles::launch_tile<type, 32>(args, stream);
     default:
-      return tiles::launch<type, 64>(args, stream);
+      return tiles::launch_tile<type, 64>(args, stream);
   }
 }
 

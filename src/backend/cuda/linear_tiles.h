@@ -4,8 +4,8 @@
 //
 //   out[row][n] = sum over k of x[row][k] * W[n][k], + bias[n]
 //
-// Two launches: launch_round_rows() turns the activations into 16 bits, once for all the weights
-// that they meet, then launch_linear_tiles() multiplies. W is quantised (any of the 13 types) or
+// launch_round_rows() (round_rows.h) turns the activations into 16 bits before, once for all the
+// weights that they meet. W is quantised (any of the 13 types) or
 // dense f16 or bf16. `inner` (k) is a multiple of 32, the numbers of rows and of outputs are any.
 //
 // The bits of an output depend on its row of x, its row of W, the type, `outputs` and `inner`, and
@@ -25,18 +25,6 @@
 #include "backend/cuda/weight_layout.h"
 
 namespace octavo::cuda {
-
-// Activations in 16 bits: f16 with a scale for each row (its largest value becomes 2^10 to 2^11),
-// or bf16 as they are.
-struct RoundRowsArgs {
-  void* out;       // f16 or bf16 [rows, columns], at a multiple of 16 bytes
-  float* scales;   // [rows] for f16: x = scale * out. Not used for bf16.
-  const float* x;  // [rows, columns], at a multiple of 16 bytes
-  int64_t rows;
-  int64_t columns;  // a multiple of 32
-  int64_t type;     // DType of out: bf16 for bf16 weights, f16 for all others
-};
-void launch_round_rows(const RoundRowsArgs& args, cudaStream_t stream);
 
 struct LinearTilesArgs {
   float* out;             // [rows, outputs]

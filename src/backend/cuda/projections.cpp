@@ -1,13 +1,16 @@
 #include "backend/cuda/projections.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "backend/cuda/cuda_weight.h"
 #include "backend/cuda/dense_rows.h"
 #include "backend/cuda/dequantize.h"
 #include "backend/cuda/few_rows.h"
 #include "backend/cuda/linear_tiles.h"
+#include "backend/cuda/round_rows.h"
 #include "backend/cuda/row_kernels.h"
+#include "backend/cuda/wide_tiles.h"
 #include "base/check.h"
 
 namespace octavo::cuda {
@@ -16,6 +19,7 @@ namespace {
 // Up to here weights are expanded in registers; from here on the library is faster, even though
 // quantised weights pass through memory as bf16 first.
 constexpr int64_t kTileRows = 32;
+constexpr int64_t kWideRows = 512;  // the same where wide_tiles.h has the kernels
 // From here on f32 products go to the library.
 constexpr int64_t kFloatRows = 64;
 // Values of a quantised weight that are turned into bf16 at a time: they stay in the device's cache
@@ -31,9 +35,9 @@ const float* bias_of(const Projection& projection) {
 }
 
 // The activations in 16 or 8 bits, made when a product first wants them.
-class RoundedRows {
+class Activations {
  public:
-  RoundedRows(Tensor x, const ProductTools& tools) : x_(x), tools_(tools) {}
+  Activations(Tensor x, const ProductTools& tools) : x_(x), tools_(tools) {}
 
   struct Rows {
     const void* values = nullptr;
@@ -47,23 +51,52 @@ class RoundedRows {
       auto* scales = tools_.temporary.take<float>(static_cast<size_t>(x_.rows));
       tools_.tape.add(launch_round_rows, RoundRowsArgs{values, scales, x_.data, x_.rows, x_.columns,
                                                        static_cast<int64_t>(type)});
-      rows = {values, scales};
+      rows = {values, type == DType::bf16 ? nullptr : scales};
     }
     return rows;
   }
 
-  struct Bytes {
-    const int8_t* codes = nullptr;
-    const RoundedChunk* chunks = nullptr;
-  };
-  const Bytes& bytes() {
-    if (bytes_.codes == nullptr) {
-      const auto count = static_cast<size_t>(x_.elements());
-      auto* codes = tools_.temporary.take<int8_t>(count);
-      auto* chunks = tools_.temporary.take<RoundedChunk>(count / kChunk);
-      tools_.tape.add(launch_round_to_bytes,
-                      RoundToBytesArgs{codes, chunks, x_.data, x_.rows, x_.columns});
-      bytes_ = {codes, chunks};
+  // f16 with scales for wide_tiles.h, by the norm that makes x where it was noted last.
+  const Rows& wide() {
+    if (wide_.values == nullptr) {
+      auto* values =
+          tools_.temporary.take<uint16_t>(static_cast<size_t>(wide_elements(x_.rows, x_.columns)));
+      auto* scales = tools_.temporary.take<float>(static_cast<size_t>(x_.rows));
+      wide_ = {values, scales};
+      const bool normed =
+          norm_rounds_wide(x_.columns) && tools_.tape.amend_last(launch_norm, [&](NormArgs& args) {
+            if (args.out != x_.data || args.rows != x_.rows) return false;
+            args.wide = values;
+            args.wide_scales = scales;
+            return true;
+          });
+      if (!normed) {
+        tools_.tape.add(launch_round_wide,
+                        RoundWideArgs{values, scales, x_.data, x_.rows, x_.columns});
+      }
+    }
+    return wide_;
+  }
+
+  // In bytes, by the operation that makes x where it was noted last.
+  const RoundedRows& bytes() {
+    if (bytes_.codes != nullptr) return bytes_;
+    const auto count = static_cast<size_t>(x_.elements());
+    bytes_.codes = tools_.temporary.take<int8_t>(count);
+    bytes_.chunks = tools_.temporary.take<RoundedChunk>(count / kChunk);
+    const bool normed =
+        norm_rounds(x_.columns) && tools_.tape.amend_last(launch_norm, [this](NormArgs& args) {
+          if (args.out != x_.data || args.rows != x_.rows) return false;
+          args.rounded = bytes_;
+          return true;
+        });
+    const bool gated = !normed && tools_.tape.amend_last(launch_gate, [this](GateArgs& args) {
+      if (args.gate != x_.data || args.elements != x_.elements()) return false;
+      args.rounded = bytes_;
+      return true;
+    });
+    if (!normed && !gated) {
+      tools_.tape.add(launch_round, RoundArgs{bytes_, x_.data, x_.elements()});
     }
     return bytes_;
   }
@@ -73,13 +106,31 @@ class RoundedRows {
   const ProductTools& tools_;
   Rows f16_;
   Rows bf16_;
-  Bytes bytes_;
+  Rows wide_;
+  RoundedRows bytes_ = {};
 };
 
-void add_bias(const Projection& projection, const ProductTools& tools) {
-  if (projection.bias == nullptr) return;
-  tools.tape.add(launch_add_bias, AddBiasArgs{projection.out.data, bias_of(projection),
-                                              projection.out.rows, projection.out.columns});
+// What the library leaves undone.
+void finish_product(const Projection& projection, const float* scales, const ProductTools& tools) {
+  if (scales == nullptr && projection.bias == nullptr) return;
+  tools.tape.add(launch_scale_and_bias,
+                 ScaleAndBiasArgs{projection.out.data, scales, bias_of(projection),
+                                  projection.out.rows, projection.out.columns});
+}
+
+DenseRowsArgs dense_rows(Tensor x, DType type) {
+  DenseRowsArgs args = {};
+  args.x = x.data;
+  args.rows = x.rows;
+  args.inner = x.columns;
+  args.type = static_cast<int64_t>(type);
+  return args;
+}
+
+void add_part(DenseRowsArgs& args, const Projection& projection) {
+  const CudaWeight& weight = own(*projection.weight);
+  args.parts[args.count++] = {projection.out.data, bias_of(projection), weight.dense(),
+                              weight.rows()};
 }
 
 void with_floats(Tensor x, const Projection& projection, const ProductTools& tools) {
@@ -90,27 +141,72 @@ void with_floats(Tensor x, const Projection& projection, const ProductTools& too
         launch_dense_product,
         DenseProductArgs{projection.out.data, x.data, weight.dense(), tools.workspace,
                          &tools.cublas, x.rows, weight.rows(), x.columns, weight.rows(), type});
-    add_bias(projection, tools);
+    finish_product(projection, nullptr, tools);
     return;
   }
-  tools.tape.add(launch_dense_rows,
-                 DenseRowsArgs{projection.out.data, x.data, weight.dense(), bias_of(projection),
-                               x.rows, weight.rows(), x.columns, type});
+  DenseRowsArgs args = dense_rows(x, weight.type());
+  add_part(args, projection);
+  tools.tape.add(launch_dense_rows, args);
 }
 
-void with_bytes(Tensor x, RoundedRows& rounded, const Projection& projection,
-                const ProductTools& tools) {
-  const CudaWeight& weight = own(*projection.weight);
-  const RoundedRows::Bytes& bytes = rounded.bytes();
-  tools.tape.add(launch_few_rows,
-                 FewRowsArgs{projection.out.data, bytes.codes, bytes.chunks, bias_of(projection),
-                             weight.quantized(), x.rows, static_cast<int64_t>(weight.type())});
+QuantizedPart quantized_part(const Projection& projection) {
+  return {projection.out.data, bias_of(projection), own(*projection.weight).quantized()};
 }
 
-void with_tiles(Tensor x, RoundedRows& rounded, const Projection& projection,
+// Up to kMostParts products whose weights have one type: a launch for all.
+using Group = std::span<const Projection* const>;
+
+void with_few_rows(Tensor x, Activations& rounded, Group group, const ProductTools& tools) {
+  const DType type = group.front()->weight->type();
+  if (!is_quantized(type)) {
+    DenseRowsArgs args = dense_rows(x, type);
+    for (const Projection* projection : group) add_part(args, *projection);
+    tools.tape.add(launch_dense_rows, args);
+    return;
+  }
+  FewRowsArgs args = {};
+  args.x = rounded.bytes();
+  args.rows = x.rows;
+  args.type = static_cast<int64_t>(type);
+  for (const Projection* projection : group) args.parts[args.count++] = quantized_part(*projection);
+  tools.tape.add(launch_few_rows, args);
+}
+
+void with_wide_tiles(Tensor x, Activations& rounded, Group group, const ProductTools& tools) {
+  WideTilesArgs args = {};
+  args.x = rounded.wide().values;
+  args.x_scales = rounded.wide().scales;
+  args.rows = x.rows;
+  args.inner = x.columns;
+  args.type = static_cast<int64_t>(group.front()->weight->type());
+  for (const Projection* projection : group) args.parts[args.count++] = quantized_part(*projection);
+  const WideTilesScratch need = wide_tiles_scratch(args);
+  OCTAVO_CHECK(need.counters <= kProductCounters, "{} counters", need.counters);
+  args.partials = tools.temporary.take<std::byte>(need.partial_bytes);
+  args.arrived = tools.counters;
+  tools.tape.add(launch_wide_tiles, args);
+}
+
+// Calls body(group) for the projections, those with weights of one type together.
+template <class Body>
+void for_groups(std::span<const Projection> projections, const Body& body) {
+  std::vector<const Projection*> left;
+  for (const Projection& projection : projections) left.push_back(&projection);
+  while (!left.empty()) {
+    const DType type = left.front()->weight->type();
+    const auto others = std::stable_partition(
+        left.begin(), left.end(),
+        [type](const Projection* projection) { return projection->weight->type() == type; });
+    const auto end = std::min(others, left.begin() + kMostParts);
+    body(Group(left.begin(), end));
+    left.erase(left.begin(), end);
+  }
+}
+
+void with_tiles(Tensor x, Activations& rounded, const Projection& projection,
                 const ProductTools& tools) {
   const CudaWeight& weight = own(*projection.weight);
-  const RoundedRows::Rows& rows =
+  const Activations::Rows& rows =
       rounded.get(weight.type() == DType::bf16 ? DType::bf16 : DType::f16);
   const LinearTilesScratch need = linear_tiles_scratch(x.rows, weight.rows(), x.columns);
   OCTAVO_CHECK(need.counters <= kProductCounters, "{} counters", need.counters);
@@ -133,18 +229,21 @@ void with_tiles(Tensor x, RoundedRows& rounded, const Projection& projection,
   tools.tape.add(launch_linear_tiles, args);
 }
 
-void with_library(Tensor x, RoundedRows& rounded, const Projection& projection,
+void with_library(Tensor x, Activations& rounded, const Projection& projection,
                   const ProductTools& tools) {
   const CudaWeight& weight = own(*projection.weight);
+  // Quantised weights become bf16.
+  const DType type = weight.type() == DType::f16 ? DType::f16 : DType::bf16;
+  const Activations::Rows& rows = rounded.get(type);
   DenseProductArgs product = {};
-  product.x = rounded.get(DType::bf16).values;
+  product.x = rows.values;
   product.workspace = tools.workspace;
   product.library = &tools.cublas;
   product.rows = x.rows;
   product.inner = x.columns;
   product.out_stride = weight.rows();
-  product.type = static_cast<int64_t>(DType::bf16);
-  if (weight.type() == DType::bf16) {
+  product.type = static_cast<int64_t>(type);
+  if (!is_quantized(weight.type())) {
     product.out = projection.out.data;
     product.weight = weight.dense();
     product.outputs = weight.rows();
@@ -163,7 +262,7 @@ void with_library(Tensor x, RoundedRows& rounded, const Projection& projection,
       tools.tape.add(launch_dense_product, product);
     }
   }
-  add_bias(projection, tools);
+  finish_product(projection, rows.scales, tools);
 }
 
 }  // namespace
@@ -171,7 +270,7 @@ void with_library(Tensor x, RoundedRows& rounded, const Projection& projection,
 void run_projections(Tensor x, std::span<const Projection> projections, const ProductTools& tools) {
   if (x.rows == 0) return;
   tools.temporary.reset();
-  RoundedRows rounded(x, tools);
+  Activations rounded(x, tools);
   for (const Projection& projection : projections) {
     const Weight& weight = *projection.weight;
     OCTAVO_CHECK(projection.expert_of_row.empty(), "experts");
@@ -179,19 +278,25 @@ void run_projections(Tensor x, std::span<const Projection> projections, const Pr
                      projection.out.columns == weight.rows(),
                  "[{}, {}] by [{}, {}] into [{}, {}]", x.rows, x.columns, weight.rows(),
                  weight.columns(), projection.out.rows, projection.out.columns);
-    const bool few = x.rows <= kMostFewRows && !tools.deterministic;
-    if (weight.type() == DType::f32 || x.columns % kChunk != 0 ||
-        (few && !is_quantized(weight.type()))) {
-      with_floats(x, projection, tools);
-    } else if (few) {
-      with_bytes(x, rounded, projection, tools);
-    } else if (tools.deterministic || weight.type() == DType::f16 ||
-               (x.rows <= kTileRows && weight.type() != DType::bf16)) {
-      with_tiles(x, rounded, projection, tools);
-    } else {
-      with_library(x, rounded, projection, tools);
-    }
   }
+  for_groups(projections, [&](Group group) {
+    const DType type = group.front()->weight->type();
+    if (x.rows <= kMostFewRows && !tools.deterministic) {
+      return with_few_rows(x, rounded, group, tools);
+    }
+    if (tools.wide_tiles && !tools.deterministic && is_quantized(type) && x.rows <= kWideRows) {
+      return with_wide_tiles(x, rounded, group, tools);
+    }
+    for (const Projection* projection : group) {
+      if (type == DType::f32 || x.columns % kChunk != 0) {
+        with_floats(x, *projection, tools);
+      } else if (tools.deterministic || (x.rows <= kTileRows && is_quantized(type))) {
+        with_tiles(x, rounded, *projection, tools);
+      } else {
+        with_library(x, rounded, *projection, tools);
+      }
+    }
+  });
 }
 
 }  // namespace octavo::cuda

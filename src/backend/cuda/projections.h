@@ -19,13 +19,15 @@ struct ProductTools {
   uint32_t* counters;  // [kProductCounters]
   void* workspace;     // [kCublasWorkspaceBytes]
   bool deterministic;
+  bool wide_tiles;  // the device has wide_tiles.h's kernels
 };
 
 inline constexpr size_t kProductCounters = 1 << 16;
 
 // Every projection of x [rows, in]. By the number of rows and the weight:
 //   up to kMostFewRows rows     few_rows.h for quantised weights, dense_rows.h for others
-//   up to some tens             tensor cores, weights expanded in registers (linear_tiles.h)
+//   up to some hundreds         tensor cores, weights expanded in registers (wide_tiles.h; without
+//                               those instructions linear_tiles.h, up to some tens)
 //   more                        cuBLASLt, quantised weights turned into bf16 a part at a time
 // and where it must be deterministic, linear_tiles.h for any number. Weights of f32, or with rows
 // not of whole chunks, are multiplied in floats (dense_rows.h; cuBLASLt for many rows of f32).

@@ -1,12 +1,14 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include "backend/cuda/launch.cuh"
 #include "backend/cuda/rope_kernels.h"
 
 namespace octavo::cuda {
 namespace {
 
 __global__ void compute_angles(const __grid_constant__ RopeAnglesArgs args) {
+  follow_previous();
   const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (i >= args.tokens * args.pairs) return;
   // In double: the product reaches many thousand radians, of which a float keeps few digits after
@@ -35,41 +37,50 @@ __device__ __nv_bfloat16 rounded<__nv_bfloat16>(float x) {
   return __float2bfloat16_rn(x);
 }
 
-// Pair i of the head at x. The products are rounded on their own, as on the CPU.
-__device__ void rotate_pair(float* x, const RopeStoreArgs& args, int i, float cosine, float sine) {
-  const int first = args.interleaved != 0 ? 2 * i : i;
-  const int second = args.interleaved != 0 ? 2 * i + 1 : i + args.pairs;
-  const float a = x[first];
-  const float b = x[second];
-  x[first] = __fmul_rn(a, cosine) - __fmul_rn(b, sine);
-  x[second] = __fmul_rn(b, cosine) + __fmul_rn(a, sine);
-}
+constexpr int kHeadThreads = 64;
+constexpr int kBlockHeads = 4;
 
-// A block has one head of one token: of q, or of k and then of v too.
+// A block has some heads of one token, kHeadThreads threads each: of q, or of k and then of v too.
+// The products are rounded on their own, as on the CPU.
 template <class T>
-__global__ void rotate_and_store(RopeStoreArgs args) {
+__global__ void __launch_bounds__(kHeadThreads* kBlockHeads) rotate_and_store(RopeStoreArgs args) {
+  follow_previous();
   const int64_t token = blockIdx.x;
-  const int head = blockIdx.y;
+  const auto head = static_cast<int>(blockIdx.y * kBlockHeads + threadIdx.x / kHeadThreads);
+  if (head >= args.heads + args.kv_heads) return;
+  const auto thread = static_cast<int>(threadIdx.x % kHeadThreads);
   const bool is_key = head >= args.heads;
   const int kv_head = head - args.heads;
-  float* x = is_key ? args.k + (token * args.kv_heads + kv_head) * args.head_dim
-                    : args.q + (token * args.heads + head) * args.head_dim;
-  for (int i = threadIdx.x; i < args.pairs; i += blockDim.x) {
-    rotate_pair(x, args, i, args.cosines[token * args.pairs + i],
-                args.sines[token * args.pairs + i]);
+  const int64_t of_key = (token * args.kv_heads + kv_head) * args.head_dim;
+  float* x = is_key ? args.k + of_key : args.q + (token * args.heads + head) * args.head_dim;
+  T* keys = nullptr;
+  if (is_key) {
+    const int32_t slot = args.slots[token];
+    const int64_t block = slot / args.block_size * args.block_bytes;
+    const int64_t row = int64_t{kv_head} * args.block_size + slot % args.block_size;
+    keys = reinterpret_cast<T*>(args.keys + block) + row * args.head_dim;
+    T* values = reinterpret_cast<T*>(args.values + block) + row * args.head_dim;
+    for (int i = thread; i < args.head_dim; i += kHeadThreads) {
+      values[i] = rounded<T>(args.v[of_key + i]);
+    }
+  }
+  const auto put = [&](int i, float value) {
+    x[i] = value;
+    if (is_key) keys[i] = rounded<T>(value);
+  };
+  for (int i = thread; i < args.pairs; i += kHeadThreads) {
+    const int first = args.interleaved != 0 ? 2 * i : i;
+    const int second = args.interleaved != 0 ? 2 * i + 1 : i + args.pairs;
+    const float cosine = args.cosines[token * args.pairs + i];
+    const float sine = args.sines[token * args.pairs + i];
+    const float a = x[first];
+    const float b = x[second];
+    put(first, __fmul_rn(a, cosine) - __fmul_rn(b, sine));
+    put(second, __fmul_rn(b, cosine) + __fmul_rn(a, sine));
   }
   if (!is_key) return;
-  __syncthreads();
-  const int32_t slot = args.slots[token];
-  const int64_t block = slot / args.block_size * args.block_bytes;
-  const int64_t offset =
-      (int64_t{kv_head} * args.block_size + slot % args.block_size) * args.head_dim;
-  T* keys = reinterpret_cast<T*>(args.keys + block) + offset;
-  T* values = reinterpret_cast<T*>(args.values + block) + offset;
-  const float* v = args.v + (token * args.kv_heads + kv_head) * args.head_dim;
-  for (int i = threadIdx.x; i < args.head_dim; i += blockDim.x) {
+  for (int i = 2 * args.pairs + thread; i < args.head_dim; i += kHeadThreads) {
     keys[i] = rounded<T>(x[i]);
-    values[i] = rounded<T>(v[i]);
   }
 }
 
@@ -77,23 +88,22 @@ __global__ void rotate_and_store(RopeStoreArgs args) {
 
 void launch_rope_angles(const RopeAnglesArgs& args, cudaStream_t stream) {
   constexpr int kThreads = 128;
-  const int64_t blocks = (args.tokens * args.pairs + kThreads - 1) / kThreads;
-  compute_angles<<<static_cast<unsigned int>(blocks), kThreads, 0, stream>>>(args);
+  launch(compute_angles, blocks_of(args.tokens * args.pairs, kThreads), kThreads, args, stream);
 }
 
 void launch_rope_store(const RopeStoreArgs& args, cudaStream_t stream) {
-  constexpr int kThreads = 64;
+  constexpr int kThreads = kHeadThreads * kBlockHeads;
   const dim3 grid(static_cast<unsigned int>(args.tokens),
-                  static_cast<unsigned int>(args.heads + args.kv_heads));
+                  blocks_of(args.heads + args.kv_heads, kBlockHeads));
   switch (static_cast<DType>(args.type)) {
     case DType::f16:
-      rotate_and_store<__half><<<grid, kThreads, 0, stream>>>(args);
+      launch(rotate_and_store<__half>, grid, kThreads, args, stream);
       break;
     case DType::bf16:
-      rotate_and_store<__nv_bfloat16><<<grid, kThreads, 0, stream>>>(args);
+      launch(rotate_and_store<__nv_bfloat16>, grid, kThreads, args, stream);
       break;
     default:
-      rotate_and_store<float><<<grid, kThreads, 0, stream>>>(args);
+      launch(rotate_and_store<float>, grid, kThreads, args, stream);
       break;
   }
 }

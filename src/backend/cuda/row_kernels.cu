@@ -1,7 +1,8 @@
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
 #include "backend/cuda/row_kernels.h"
+
+#include "backend/cuda/launch.cuh"
+#include "backend/cuda/numbers.cuh"
+#include "backend/cuda/row_scale.cuh"
 #include "backend/cuda/type_switch.h"
 
 namespace octavo::cuda {
@@ -13,8 +14,7 @@ constexpr int kWarp = 32;
 // Blocks for a grid-stride loop over `count` items of one thread each.
 unsigned int blocks_for(int64_t count) {
   constexpr int64_t kMost = 132 * 16;
-  const int64_t blocks = (count + kThreads - 1) / kThreads;
-  return static_cast<unsigned int>(blocks < kMost ? blocks : kMost);
+  return blocks_of(count < kMost * kThreads ? count : kMost * kThreads, kThreads);
 }
 
 __device__ int64_t first_item() {
@@ -26,6 +26,7 @@ __device__ int64_t item_step() {
 
 template <DType type>
 __global__ void embed_quantized(EmbedArgs args) {
+  follow_previous();
   const int64_t chunks = args.columns / kChunk;
   for (int64_t i = first_item(); i < args.rows * chunks; i += item_step()) {
     const int64_t row = i / chunks;
@@ -39,24 +40,26 @@ __global__ void embed_quantized(EmbedArgs args) {
   }
 }
 
-__device__ float to_float(float x) {
-  return x;
-}
-__device__ float to_float(__half x) {
-  return __half2float(x);
-}
-__device__ float to_float(__nv_bfloat16 x) {
-  return __bfloat162float(x);
-}
-
 template <class T>
 __global__ void embed_dense(EmbedArgs args) {
+  follow_previous();
   const T* table = static_cast<const T*>(args.dense);
   for (int64_t i = first_item(); i < args.rows * args.columns; i += item_step()) {
     const int64_t row = i / args.columns;
     const int64_t column = i % args.columns;
     args.out[i] = args.scale * to_float(table[args.tokens[row] * args.columns + column]);
   }
+}
+
+// The greatest over all threads of the block.
+template <int kCount>
+__device__ uint32_t block_max(uint32_t value) {
+  __shared__ uint32_t greatest[kCount / kWarp];
+  value = __reduce_max_sync(0xFFFFFFFFU, value);
+  if (threadIdx.x % kWarp == 0) greatest[threadIdx.x / kWarp] = value;
+  __syncthreads();
+  for (int warp = 0; warp < kCount / kWarp; ++warp) value = max(value, greatest[warp]);
+  return value;
 }
 
 // The sum over all threads of the block, the same in each, in a fixed order.
@@ -74,55 +77,116 @@ __device__ float block_sum(float value) {
   return total;
 }
 
-constexpr int kNormThreads = 512;
-constexpr int kNormValues = 16;  // of a row that a thread keeps in registers
+__device__ float4 load_four(const float* x, int four) {
+  return reinterpret_cast<const float4*>(x)[four];
+}
+__device__ void store_four(float* x, int four, const float4& value) {
+  reinterpret_cast<float4*>(x)[four] = value;
+}
+__device__ float4 operator+(const float4& a, const float4& b) {
+  return {a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w};
+}
+__device__ float4 operator*(const float4& a, float factor) {
+  return {a.x * factor, a.y * factor, a.z * factor, a.w * factor};
+}
+__device__ float4 operator*(const float4& a, const float4& b) {
+  return {a.x * b.x, a.y * b.y, a.z * b.z, a.w * b.w};
+}
+__device__ float add_squares(float sum, const float4& a) {
+  return fmaf(a.w, a.w, fmaf(a.z, a.z, fmaf(a.y, a.y, fmaf(a.x, a.x, sum))));
+}
 
-// One block a row; a row of up to kNormThreads * kNormValues values is read once.
+__device__ uint32_t magnitude(float x) {
+  return __float_as_uint(x) & 0x7FFFFFFFU;
+}
+
+constexpr int kNormThreads = 512;
+constexpr int kNormFours = 4;  // of four values each, that a thread keeps in registers
+
+// One block a row. The first kNormThreads * kNormFours * 4 values of it are read once.
 __global__ void __launch_bounds__(kNormThreads) norm_rows(NormArgs args) {
+  let_next_begin();
   const int64_t start = int64_t{blockIdx.x} * args.columns;
   float* x = args.x + start;
   float* out = args.out + start;
-  float kept[kNormValues];
+  const int fours = args.columns / 4;
+  const auto thread = static_cast<int>(threadIdx.x);
+  float4 weights[kNormFours];
+#pragma unroll
+  for (int k = 0; k < kNormFours; ++k) {
+    const int i = k * kNormThreads + thread;
+    if (i < fours) weights[k] = load_four(args.weight, i);
+  }
+  wait_for_previous();
+  const auto sum_of = [&](int i) {
+    float4 value = load_four(x, i);
+    if (args.y != nullptr) {
+      value = value + load_four(args.y + start, i);
+      store_four(x, i, value);
+    }
+    return value;
+  };
+  const auto store = [&](int i, const float4& value) {
+    store_four(out, i, value);
+    if (args.rounded.codes != nullptr) store_rounded(args.rounded, start / 4 + i, value);
+  };
+  float4 kept[kNormFours];
   float squares = 0.0F;
 #pragma unroll
-  for (int k = 0; k < kNormValues; ++k) {
-    const int i = k * kNormThreads + threadIdx.x;
-    kept[k] = i < args.columns ? x[i] : 0.0F;
-    if (args.y != nullptr && i < args.columns) {
-      kept[k] += args.y[start + i];
-      x[i] = kept[k];
-    }
-    squares = fmaf(kept[k], kept[k], squares);
+  for (int k = 0; k < kNormFours; ++k) {
+    const int i = k * kNormThreads + thread;
+    if (i < fours) kept[k] = sum_of(i);
+    if (i < fours) squares = add_squares(squares, kept[k]);
   }
-  for (int i = kNormValues * kNormThreads + threadIdx.x; i < args.columns; i += kNormThreads) {
-    float value = x[i];
-    if (args.y != nullptr) {
-      value += args.y[start + i];
-      x[i] = value;
-    }
-    squares = fmaf(value, value, squares);
+  for (int i = kNormFours * kNormThreads + thread; i < fours; i += kNormThreads) {
+    squares = add_squares(squares, sum_of(i));
   }
   const float mean = block_sum<kNormThreads>(squares) / static_cast<float>(args.columns);
   const float scale = 1.0F / sqrtf(mean + args.epsilon);
 #pragma unroll
-  for (int k = 0; k < kNormValues; ++k) {
-    const int i = k * kNormThreads + threadIdx.x;
-    if (i < args.columns) out[i] = kept[k] * scale * args.weight[i];
+  for (int k = 0; k < kNormFours; ++k) {
+    const int i = k * kNormThreads + thread;
+    if (i < fours) {
+      kept[k] = kept[k] * scale * weights[k];
+      store(i, kept[k]);
+    }
   }
-  for (int i = kNormValues * kNormThreads + threadIdx.x; i < args.columns; i += kNormThreads) {
-    out[i] = x[i] * scale * args.weight[i];
+  for (int i = kNormFours * kNormThreads + thread; i < fours; i += kNormThreads) {
+    store(i, load_four(x, i) * scale * load_four(args.weight, i));
   }
+  if (args.wide == nullptr) return;
+  uint32_t greatest = 0;
+#pragma unroll
+  for (int k = 0; k < kNormFours; ++k) {
+    if (k * kNormThreads + thread >= fours) continue;
+    for (const float value : {kept[k].x, kept[k].y, kept[k].z, kept[k].w}) {
+      greatest = max(greatest, magnitude(value));
+    }
+  }
+  const RowScale row_scale = scale_of(block_max<kNormThreads>(greatest));
+#pragma unroll
+  for (int k = 0; k < kNormFours; ++k) {
+    const int i = k * kNormThreads + thread;
+    if (i < fours) {
+      store_wide(args.wide, wide_rows(args.rows), blockIdx.x, i, kept[k], row_scale);
+    }
+  }
+  if (thread == 0) args.wide_scales[blockIdx.x] = row_scale.inverse;
 }
 
-// One warp a row, for rows as short as a head.
+// One warp a row, for rows as short as a head, and for those that are not whole fours.
 __global__ void norm_short_rows(NormArgs args) {
+  follow_previous();
   const int64_t row = (int64_t{blockIdx.x} * kThreads + threadIdx.x) / kWarp;
   if (row >= args.rows) return;
   const int lane = threadIdx.x % kWarp;
-  const float* x = args.x + row * args.columns;
+  float* x = args.x + row * args.columns;
   float* out = args.out + row * args.columns;
   float squares = 0.0F;
-  for (int i = lane; i < args.columns; i += kWarp) squares = fmaf(x[i], x[i], squares);
+  for (int i = lane; i < args.columns; i += kWarp) {
+    if (args.y != nullptr) x[i] += args.y[row * args.columns + i];
+    squares = fmaf(x[i], x[i], squares);
+  }
   for (int offset = kWarp / 2; offset > 0; offset /= 2) {
     squares += __shfl_xor_sync(0xFFFFFFFFU, squares, offset);
   }
@@ -131,12 +195,20 @@ __global__ void norm_short_rows(NormArgs args) {
 }
 
 __global__ void add_elements(AddArgs args) {
-  for (int64_t i = first_item(); i < args.elements; i += item_step()) args.x[i] += args.y[i];
+  follow_previous();
+  auto* x = reinterpret_cast<float4*>(args.x);
+  const auto* y = reinterpret_cast<const float4*>(args.y);
+  for (int64_t i = first_item(); i < args.elements / 4; i += item_step()) x[i] = x[i] + y[i];
+  const int64_t rest = args.elements / 4 * 4 + first_item();
+  if (rest < args.elements) args.x[rest] += args.y[rest];
 }
 
-__global__ void add_bias_rows(AddBiasArgs args) {
+__global__ void scale_and_bias_rows(ScaleAndBiasArgs args) {
+  follow_previous();
   for (int64_t i = first_item(); i < args.rows * args.columns; i += item_step()) {
-    args.x[i] += args.bias[i % args.columns];
+    const float scale = args.scales == nullptr ? 1.0F : args.scales[i / args.columns];
+    const float bias = args.bias == nullptr ? 0.0F : args.bias[i % args.columns];
+    args.x[i] = fmaf(args.x[i], scale, bias);
   }
 }
 
@@ -149,14 +221,37 @@ __device__ float gelu_tanh(float x) {
   return 0.5F * x * (1.0F + tanhf(kRootTwoOverPi * (x + 0.044715F * x * x * x)));
 }
 
+__device__ float activate(float x, bool gelu) {
+  return gelu ? gelu_tanh(x) : silu(x);
+}
+
 __global__ void gate_elements(GateArgs args) {
-  for (int64_t i = first_item(); i < args.elements; i += item_step()) {
-    const float x = args.gate[i];
-    args.gate[i] = (args.gelu != 0 ? gelu_tanh(x) : silu(x)) * args.up[i];
+  follow_previous();
+  const bool gelu = args.gelu != 0;
+  auto* gate = reinterpret_cast<float4*>(args.gate);
+  const auto* up = reinterpret_cast<const float4*>(args.up);
+  for (int64_t i = first_item(); i < args.elements / 4; i += item_step()) {
+    const float4 x = gate[i];
+    const float4 gated =
+        float4{activate(x.x, gelu), activate(x.y, gelu), activate(x.z, gelu), activate(x.w, gelu)} *
+        up[i];
+    gate[i] = gated;
+    if (args.rounded.codes != nullptr) store_rounded(args.rounded, i, gated);
+  }
+  const int64_t rest = args.elements / 4 * 4 + first_item();
+  if (rest < args.elements) args.gate[rest] = activate(args.gate[rest], gelu) * args.up[rest];
+}
+
+__global__ void round_elements(RoundArgs args) {
+  follow_previous();
+  const auto* x = reinterpret_cast<const float4*>(args.x);
+  for (int64_t i = first_item(); i < args.elements / 4; i += item_step()) {
+    store_rounded(args.rounded, i, x[i]);
   }
 }
 
 __global__ void soft_cap_elements(SoftCapArgs args) {
+  follow_previous();
   const auto cap = static_cast<float>(args.cap);
   for (int64_t i = first_item(); i < args.elements; i += item_step()) {
     args.x[i] = cap * tanhf(args.x[i] / cap);
@@ -164,47 +259,10 @@ __global__ void soft_cap_elements(SoftCapArgs args) {
 }
 
 __global__ void gather_rows(GatherArgs args) {
+  follow_previous();
   for (int64_t i = first_item(); i < args.count * args.columns; i += item_step()) {
     args.out[i] = args.x[args.rows[i / args.columns] * args.columns + i % args.columns];
   }
-}
-
-// Values as integers of the same order, then the column such that the lower wins a tie.
-__device__ unsigned long long argmax_key(float value, int64_t column) {
-  if (isnan(value)) value = -INFINITY;
-  if (value == 0.0F) value = 0.0F;  // -0 is equal to it
-  const unsigned int bits = __float_as_uint(value);
-  const unsigned int ordered = (bits & 0x80000000U) != 0 ? ~bits : bits | 0x80000000U;
-  return static_cast<unsigned long long>(ordered) << 32 |
-         (0xFFFFFFFFU - static_cast<unsigned int>(column));
-}
-
-__global__ void clear_best(ArgmaxArgs args) {
-  const int64_t row = first_item();
-  if (row < args.rows) args.best[row] = 0;
-}
-
-// A row is shared by gridDim.y blocks.
-__global__ void find_best(ArgmaxArgs args) {
-  const int64_t row = blockIdx.x;
-  unsigned long long best = 0;
-  const int64_t step = int64_t{gridDim.y} * kThreads;
-  for (int64_t i = int64_t{blockIdx.y} * kThreads + threadIdx.x; i < args.columns; i += step) {
-    const unsigned long long key = argmax_key(args.x[row * args.columns + i], i);
-    best = key > best ? key : best;
-  }
-  for (int offset = kWarp / 2; offset > 0; offset /= 2) {
-    const unsigned long long other = __shfl_xor_sync(0xFFFFFFFFU, best, offset);
-    best = other > best ? other : best;
-  }
-  if (threadIdx.x % kWarp == 0) atomicMax(args.best + row, best);
-}
-
-__global__ void write_best(ArgmaxArgs args) {
-  const int64_t row = first_item();
-  if (row >= args.rows) return;
-  args.out[row] =
-      static_cast<int32_t>(0xFFFFFFFFU - static_cast<unsigned int>(args.best[row] & 0xFFFFFFFFU));
 }
 
 }  // namespace
@@ -214,53 +272,46 @@ void launch_embed(const EmbedArgs& args, cudaStream_t stream) {
   if (is_quantized(type)) {
     const unsigned int blocks = blocks_for(args.rows * (args.columns / kChunk));
     for_quantized_type(type, [&]<DType kType>() {
-      embed_quantized<kType><<<blocks, kThreads, 0, stream>>>(args);
+      launch(embed_quantized<kType>, blocks, kThreads, args, stream);
     });
     return;
   }
   const unsigned int blocks = blocks_for(args.rows * args.columns);
-  if (type == DType::f32) embed_dense<float><<<blocks, kThreads, 0, stream>>>(args);
-  if (type == DType::f16) embed_dense<__half><<<blocks, kThreads, 0, stream>>>(args);
-  if (type == DType::bf16) embed_dense<__nv_bfloat16><<<blocks, kThreads, 0, stream>>>(args);
+  if (type == DType::f32) launch(embed_dense<float>, blocks, kThreads, args, stream);
+  if (type == DType::f16) launch(embed_dense<__half>, blocks, kThreads, args, stream);
+  if (type == DType::bf16) launch(embed_dense<__nv_bfloat16>, blocks, kThreads, args, stream);
 }
 
 void launch_norm(const NormArgs& args, cudaStream_t stream) {
-  if (args.columns <= 512 && args.y == nullptr) {
-    const int64_t rows_per_block = kThreads / kWarp;
-    const auto blocks =
-        static_cast<unsigned int>((args.rows + rows_per_block - 1) / rows_per_block);
-    norm_short_rows<<<blocks, kThreads, 0, stream>>>(args);
+  if (args.columns > 512 && args.columns % 4 == 0) {
+    launch(norm_rows, blocks_of(args.rows, 1), kNormThreads, args, stream);
   } else {
-    norm_rows<<<static_cast<unsigned int>(args.rows), kNormThreads, 0, stream>>>(args);
+    launch(norm_short_rows, blocks_of(args.rows, kThreads / kWarp), kThreads, args, stream);
   }
 }
 
 void launch_add(const AddArgs& args, cudaStream_t stream) {
-  add_elements<<<blocks_for(args.elements), kThreads, 0, stream>>>(args);
+  launch(add_elements, blocks_for(args.elements / 4 + 1), kThreads, args, stream);
 }
 
-void launch_add_bias(const AddBiasArgs& args, cudaStream_t stream) {
-  add_bias_rows<<<blocks_for(args.rows * args.columns), kThreads, 0, stream>>>(args);
+void launch_scale_and_bias(const ScaleAndBiasArgs& args, cudaStream_t stream) {
+  launch(scale_and_bias_rows, blocks_for(args.rows * args.columns), kThreads, args, stream);
 }
 
 void launch_gate(const GateArgs& args, cudaStream_t stream) {
-  gate_elements<<<blocks_for(args.elements), kThreads, 0, stream>>>(args);
+  launch(gate_elements, blocks_for(args.elements / 4 + 1), kThreads, args, stream);
+}
+
+void launch_round(const RoundArgs& args, cudaStream_t stream) {
+  launch(round_elements, blocks_for(args.elements / 4), kThreads, args, stream);
 }
 
 void launch_soft_cap(const SoftCapArgs& args, cudaStream_t stream) {
-  soft_cap_elements<<<blocks_for(args.elements), kThreads, 0, stream>>>(args);
+  launch(soft_cap_elements, blocks_for(args.elements), kThreads, args, stream);
 }
 
 void launch_gather(const GatherArgs& args, cudaStream_t stream) {
-  gather_rows<<<blocks_for(args.count * args.columns), kThreads, 0, stream>>>(args);
-}
-
-void launch_argmax(const ArgmaxArgs& args, cudaStream_t stream) {
-  const auto row_blocks = static_cast<unsigned int>((args.rows + kThreads - 1) / kThreads);
-  clear_best<<<row_blocks, kThreads, 0, stream>>>(args);
-  const dim3 grid(static_cast<unsigned int>(args.rows), 16);
-  find_best<<<grid, kThreads, 0, stream>>>(args);
-  write_best<<<row_blocks, kThreads, 0, stream>>>(args);
+  launch(gather_rows, blocks_for(args.count * args.columns), kThreads, args, stream);
 }
 
 }  // namespace octavo::cuda

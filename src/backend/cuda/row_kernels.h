@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "backend/cuda/rounded_rows.h"
 #include "backend/cuda/weight_layout.h"
 
 namespace octavo::cuda {
@@ -29,10 +30,19 @@ struct NormArgs {
   float* x;             // [rows, columns]
   const float* y;       // [rows, columns] or null
   const float* weight;  // [columns]
+  RoundedRows rounded;  // out once more, where norm_rounds()
+  void* wide;  // the same for wide_tiles.h (RoundWideArgs), where norm_rounds_wide(); or null
+  float* wide_scales;
   int64_t rows;
   int32_t columns;
   float epsilon;
 };
+constexpr bool norm_rounds(int64_t columns) {
+  return columns > 512 && columns % kChunk == 0;
+}
+constexpr bool norm_rounds_wide(int64_t columns) {
+  return norm_rounds(columns) && columns <= 8192 && columns % 128 == 0;
+}
 void launch_norm(const NormArgs& args, cudaStream_t stream);
 
 // x += y.
@@ -43,23 +53,33 @@ struct AddArgs {
 };
 void launch_add(const AddArgs& args, cudaStream_t stream);
 
-// x[row] += bias for every row.
-struct AddBiasArgs {
-  float* x;  // [rows, columns]
-  const float* bias;
+// x[row] = x[row] * scales[row] + bias for every row.
+struct ScaleAndBiasArgs {
+  float* x;             // [rows, columns]
+  const float* scales;  // [rows], or null
+  const float* bias;    // [columns], or null
   int64_t rows;
   int64_t columns;
 };
-void launch_add_bias(const AddBiasArgs& args, cudaStream_t stream);
+void launch_scale_and_bias(const ScaleAndBiasArgs& args, cudaStream_t stream);
 
 // gate = activation(gate) * up.
 struct GateArgs {
   float* gate;
   const float* up;
+  RoundedRows rounded;  // the new gate once more; elements are whole chunks then
   int64_t elements;
   int64_t gelu;  // 1: tanh approximation of GELU, 0: SiLU
 };
 void launch_gate(const GateArgs& args, cudaStream_t stream);
+
+// x rounded.
+struct RoundArgs {
+  RoundedRows rounded;
+  const float* x;
+  int64_t elements;  // a multiple of 32
+};
+void launch_round(const RoundArgs& args, cudaStream_t stream);
 
 // x = cap * tanh(x / cap).
 struct SoftCapArgs {
@@ -78,15 +98,5 @@ struct GatherArgs {
   int64_t columns;
 };
 void launch_gather(const GatherArgs& args, cudaStream_t stream);
-
-// out[row] = the index of the greatest value of a row, the lowest on a tie; NaN is below all else.
-struct ArgmaxArgs {
-  int32_t* out;              // [rows]
-  unsigned long long* best;  // [rows] scratch
-  const float* x;            // [rows, columns]
-  int64_t rows;
-  int64_t columns;
-};
-void launch_argmax(const ArgmaxArgs& args, cudaStream_t stream);
 
 }  // namespace octavo::cuda

@@ -43,6 +43,20 @@ class Tape {
                       reinterpret_cast<const void*>(launch), sizeof(Args)};
     append(&entry, sizeof(entry));
     append(&args, sizeof(args));
+    last_ = entry.function;
+  }
+
+  // Calls change(args) with the arguments of what was noted last, where that is `launch`. Says
+  // whether it was, and change() agreed.
+  template <class Args, class Change>
+  bool amend_last(void (*launch)(const Args&, cudaStream_t), const Change& change) {
+    if (bytes_.empty() || last_ != reinterpret_cast<const void*>(launch)) return false;
+    char* args = bytes_.data() + bytes_.size() - sizeof(Args);
+    Args copy;
+    std::memcpy(&copy, args, sizeof(Args));
+    if (!change(copy)) return false;
+    std::memcpy(args, &copy, sizeof(Args));
+    return true;
   }
 
   bool empty() const { return bytes_.empty(); }
@@ -72,6 +86,7 @@ class Tape {
 
   cudaStream_t stream_;
   std::string bytes_;             // entries, each followed by its arguments
+  const void* last_ = nullptr;    // function of the last entry
   std::list<Recorded> recorded_;  // the most recently used first
   int64_t replays_ = 0;
 };

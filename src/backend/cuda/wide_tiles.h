@@ -1,0 +1,59 @@
+// Products of some tens to some hundreds of rows with quantised weights, by Hopper's tensor core
+// instructions for groups of four warps ("wgmma"), the weights expanded to f16 in registers.
+//
+//   out[row][n] = sum over k of x[row][k] * W[n][k], + bias[n]
+//
+// What linear_tiles.h does, for devices of compute capability 9.0 alone, and at their full speed;
+// range and rounding are the same. The order of a sum is not: it depends on the number of rows.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "backend/cuda/parts.h"
+#include "base/dtype.h"
+
+namespace octavo::cuda {
+
+struct WideTilesArgs {
+  QuantizedPart parts[kMostParts];  // the weights have one type and one number of columns
+  const void* x;                    // f16 from launch_round_wide
+  const float* x_scales;            // [rows] from there
+  void* partials;                   // WideTilesScratch::partial_bytes, at a multiple of 16 bytes
+  uint32_t* arrived;  // WideTilesScratch::counters; 0 before the first launch and after each
+  int64_t count;      // of parts
+  int64_t rows;
+  int64_t inner;
+  int64_t type;  // DType of the weights
+};
+void launch_wide_tiles(const WideTilesArgs& args, cudaStream_t stream);
+
+// Whether the current device can run them.
+bool has_wide_tiles();
+
+// What one launch needs beside its operands. Launches that may run at the same time need their own.
+struct WideTilesScratch {
+  size_t partial_bytes;
+  size_t counters;
+};
+WideTilesScratch wide_tiles_scratch(const WideTilesArgs& args);
+
+// How a launch is cut: tiles of kWideOutputs outputs and some rows, the sum over k in `splits`
+// parts, each the work of another block of threads.
+struct WideCut {
+  int64_t tile_rows;
+  int64_t row_tiles;
+  int64_t output_tiles;  // of all parts
+  int64_t splits;
+};
+WideCut cut_wide_tiles(const WideTilesArgs& args);
+
+inline constexpr int64_t kWideOutputs = 128;
+
+// launch_wide_tiles for one type; instantiated in wide_tiles_*.cu.
+template <DType type>
+void launch_wide(const WideTilesArgs& args, cudaStream_t stream);
+
+}  // namespace octavo::cuda
