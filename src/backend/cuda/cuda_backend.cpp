@@ -4,9 +4,9 @@
 
 #include "backend/cuda/attention.h"
 #include "backend/cuda/check_cuda.h"
+#include "backend/cuda/device_code.h"
 #include "backend/cuda/rope_kernels.h"
 #include "backend/cuda/row_kernels.h"
-#include "backend/cuda/wide_tiles.h"
 #include "backend/random.h"
 #include "base/error.h"
 
@@ -117,7 +117,7 @@ CudaBackend::CudaBackend(std::string description, const CudaOptions& options, cu
                          DeviceScratch scratch, DeviceScratch temporary)
     : Backend(std::move(description)),
       deterministic_(options.deterministic),
-      wide_tiles_(has_wide_tiles()),
+      wide_tiles_(device_code().warpgroup_products),
       stream_(stream),
       pool_(options.threads),
       scratch_(std::move(scratch)),

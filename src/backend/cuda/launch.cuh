@@ -12,6 +12,8 @@
 
 #include <cuda_runtime_api.h>
 
+#include "backend/cuda/device_code.h"
+
 namespace octavo::cuda {
 
 // From the moment all blocks of this kernel have said so, or have ended, the next kernel may begin.
@@ -34,15 +36,6 @@ __device__ inline void follow_previous() {
   wait_for_previous();
 }
 
-// Whether the current device can do this; older ones run kernels of other code, which do not wait.
-inline bool kernels_overlap() {
-  int device = 0;
-  int major = 0;
-  cudaGetDevice(&device);
-  cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
-  return major >= 9;
-}
-
 // Whether a kernel may begin before the one before it has ended.
 enum class Overlap { none, begin_early };
 
@@ -50,7 +43,7 @@ enum class Overlap { none, begin_early };
 template <class Args>
 void launch(void (*kernel)(Args), dim3 grid, int threads, const Args& args, cudaStream_t stream,
             size_t shared_bytes = 0, Overlap overlap = Overlap::begin_early) {
-  const bool early = overlap == Overlap::begin_early && kernels_overlap();
+  const bool early = overlap == Overlap::begin_early && device_code().waits;
   cudaLaunchAttribute attribute = {};
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attribute.val.programmaticStreamSerializationAllowed = early ? 1 : 0;

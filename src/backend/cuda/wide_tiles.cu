@@ -40,14 +40,6 @@ WideTilesScratch wide_tiles_scratch(const WideTilesArgs& args) {
   return {floats * sizeof(float), static_cast<size_t>(tiles)};
 }
 
-bool has_wide_tiles() {
-  int device = 0;
-  int major = 0;
-  cudaGetDevice(&device);
-  cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
-  return major == 9;
-}
-
 void launch_wide_tiles(const WideTilesArgs& args, cudaStream_t stream) {
   for_quantized_type(static_cast<DType>(args.type),
                      [&]<DType kType>() { launch_wide<kType>(args, stream); });

@@ -30,9 +30,6 @@ struct WideTilesArgs {
 };
 void launch_wide_tiles(const WideTilesArgs& args, cudaStream_t stream);
 
-// Whether the current device can run them.
-bool has_wide_tiles();
-
 // What one launch needs beside its operands. Launches that may run at the same time need their own.
 struct WideTilesScratch {
   size_t partial_bytes;
