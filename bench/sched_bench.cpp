@@ -91,7 +91,7 @@ BENCHMARK(plan_and_commit_with_a_window)->Arg(1000)->Unit(benchmark::kMicrosecon
 void plan_and_commit_running_ahead(benchmark::State& state) {
   Load load(static_cast<int32_t>(state.range(0)), {GroupSpec{}});
   const Plan* ahead = nullptr;
-  for (auto unused : state) load.step(&ahead);
+  for ([[maybe_unused]] auto _ : state) load.step(&ahead);
   report_rate(state);
 }
 BENCHMARK(plan_and_commit_running_ahead)->Arg(1000)->Unit(benchmark::kMicrosecond);

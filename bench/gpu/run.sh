@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Checks and times Octavo on a GPU in one go, in less than ten minutes: bench/gpu/run.sh [FOLDER]
 #
-# FOLDER has the programs octavo, cuda_test and decode_attention, built elsewhere perhaps; without it
-# build/release is built here and taken. Models of random weights are written to $TMPDIR and removed
+# FOLDER has the programs octavo, cuda_test and decode_attention, built elsewhere perhaps, and model_test
+# and engine_test, if the sources are where they were built; without it build/release is built here and
+# taken. Models of random weights are written to $TMPDIR and removed
 # again. What is printed belongs into docs/gpu-log.md and docs/benchmarks.md.
 set -euo pipefail
 
@@ -11,9 +12,10 @@ if [ $# -gt 0 ]; then
 else
   cd "$(dirname "$0")/../.."
   [ -f build/release/build.ninja ] || cmake --preset release
-  cmake --build --preset release --target octavo cuda_test decode_attention
+  cmake --build --preset release --target octavo cuda_test model_test engine_test decode_attention
   octavo=build/release/bin/octavo tests=build/release/tests/backend/cuda_test
   attention=build/release/bench/gpu/decode_attention
+  set -- build/release/tests/model build/release/tests/engine
 fi
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -24,8 +26,11 @@ heading "the machine"
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
 "$octavo" --version
 
-heading "tests of the operations"
+heading "tests"
 "$tests" --gtest_brief=1
+for whole in "${1}/model_test" "${2:-$1}/engine_test"; do
+  if [ -x "$whole" ]; then "$whole" --gtest_filter='*Cuda*' --gtest_brief=1; fi
+done
 if command -v compute-sanitizer >/dev/null; then
   for tool in memcheck racecheck; do
     heading "$tool of the operations"
