@@ -42,7 +42,7 @@ struct Step {
       lengths.push_back(end);
       table_starts.push_back((s + 1) * blocks);
     }
-    ids.resize(static_cast<size_t>(sequences * blocks));
+    ids.resize(static_cast<size_t>(sequences) * static_cast<size_t>(blocks));
     std::iota(ids.begin(), ids.end(), 0);
     batch.tokens = tokens;
     batch.positions = positions;

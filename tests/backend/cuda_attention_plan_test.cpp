@@ -135,8 +135,8 @@ class Follower {
     const auto index = static_cast<size_t>(sequence);
     const int32_t rows = step_.starts[index + 1] - step_.starts[index];
     for (int32_t pair = 0; pair < rows * shape_.heads_per_kv_head; ++pair) {
-      const auto row = static_cast<size_t>(step_.starts[index] + pair / shape_.heads_per_kv_head);
-      const int32_t last = step_.positions[row];
+      const int32_t row = step_.starts[index] + pair / shape_.heads_per_kv_head;
+      const int32_t last = step_.positions[static_cast<size_t>(row)];
       const int32_t first = shape_.window > 0 ? std::max(0, last - shape_.window + 1) : 0;
       const std::vector<int32_t>& segments = folded_[{sequence, pair}];
       ASSERT_FALSE(segments.empty()) << "sequence " << sequence << ", pair " << pair;

@@ -421,8 +421,8 @@ std::vector<float> attend(Backend& backend, const Attention& shape,
       std::mt19937 random(seed + 1000 * static_cast<uint32_t>(first_sequence + s) + (last ? 1 : 0));
       for (const int which : {0, 1, 2}) {
         const int32_t heads = which == 0 ? shape.heads : shape.kv_heads;
-        const std::vector<float> drawn =
-            random_values(random, static_cast<size_t>(count * heads * shape.head_dim));
+        const int32_t values_drawn = count * heads * shape.head_dim;
+        const std::vector<float> drawn = random_values(random, static_cast<size_t>(values_drawn));
         values[which].insert(values[which].end(), drawn.begin(), drawn.end());
       }
     }

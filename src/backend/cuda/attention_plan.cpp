@@ -61,11 +61,13 @@ AttentionItem Planner::piece(int32_t sequence, int32_t first_pair, int32_t pairs
   item.record = -1;
   item.first_row = batch_.q_starts[index];
   item.first_block = batch_.groups[static_cast<size_t>(shape_.group)].table_starts[index];
-  const auto first_row = static_cast<size_t>(item.first_row + first_pair / heads);
-  const auto last_row = static_cast<size_t>(item.first_row + (first_pair + pairs - 1) / heads);
+  const int32_t first_row = item.first_row + first_pair / heads;
+  const int32_t last_row = item.first_row + (first_pair + pairs - 1) / heads;
   item.first_key =
-      shape_.window > 0 ? std::max(0, batch_.positions[first_row] - shape_.window + 1) : 0;
-  item.last_key = batch_.positions[last_row] + 1;
+      shape_.window > 0
+          ? std::max(0, batch_.positions[static_cast<size_t>(first_row)] - shape_.window + 1)
+          : 0;
+  item.last_key = batch_.positions[static_cast<size_t>(last_row)] + 1;
   item.first_segment = item.first_key / kSegmentKeys;
   item.segments = (item.last_key - 1) / kSegmentKeys + 1 - item.first_segment;
   return item;

@@ -182,7 +182,8 @@ void CudaBackend::begin_step(const Batch& batch) {
 
   step_tokens_.clear();
   for (const int32_t token : batch.tokens) {
-    const auto row = static_cast<size_t>(~token);
+    const int32_t sampled_row = ~token;
+    const auto row = static_cast<size_t>(sampled_row);
     OCTAVO_CHECK(token >= 0 || row < sampled_.size(),
                  "row {} of the {} that the previous step sampled", row, sampled_.size());
     step_tokens_.push_back(token >= 0 ? token : sampled_[row]);

@@ -3,6 +3,7 @@
 // Thread safety: one thread at a time.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -68,7 +69,7 @@ class ReservedMemory {
   ReservedMemory(ReservedMemory&& other) noexcept;
   ReservedMemory& operator=(ReservedMemory&&) = delete;
 
-  std::byte* data() const { return reinterpret_cast<std::byte*>(address_); }
+  std::byte* data() const { return std::bit_cast<std::byte*>(address_); }
   size_t bytes() const { return bytes_; }
   size_t extent_bytes() const { return extent_bytes_; }
   size_t committed_bytes() const { return committed_ * extent_bytes_; }

@@ -155,8 +155,9 @@ void unpack(const gguf::BlockMXFP4& block, Unpacked& out) {
 
 // The planes of one chunk from its codes, one a byte.
 void pack_codes(Format format, const uint8_t* codes, uint8_t* low, uint8_t* high) {
+  OCTAVO_CHECK(format.high_bits == 0 || high != nullptr, "no plane for the high bits");
   std::memset(low, 0, static_cast<size_t>(code_bytes(format)));
-  if (high != nullptr) std::memset(high, 0, static_cast<size_t>(high_bytes(format)));
+  if (format.high_bits > 0) std::memset(high, 0, static_cast<size_t>(high_bytes(format)));
   const int low_mask = (1 << format.code_bits) - 1;
   for (int i = 0; i < kChunk; ++i) {
     const int word = i / 4;
