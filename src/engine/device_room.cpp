@@ -20,8 +20,7 @@ Result<void> check_model_room(const gguf::File& file, const std::string& device,
   if (weights + memory.scratch <= memory.free) return {};
   return resource_error(
       "{}: {:.2f} GiB of weights and {:.2f} GiB to compute with do not fit, device {} has {:.2f} "
-      "GiB "
-      "free of {:.2f}; another --device or a smaller model would do",
+      "GiB free of {:.2f}; another --device or a smaller model would do",
       file.path(), gib(weights), gib(memory.scratch), device, gib(memory.free), gib(memory.total));
 }
 

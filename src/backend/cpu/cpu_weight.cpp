@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "backend/checks.h"
 #include "backend/cpu/parallel.h"
 #include "base/check.h"
 #include "base/error.h"
@@ -10,27 +11,8 @@
 namespace octavo::cpu {
 namespace {
 
-// Far above any tensor, far below where products of sizes overflow.
-constexpr int64_t kMaxElements = int64_t{1} << 40;
 // Groups of a matrix that one task packs.
 constexpr int64_t kGroupsPerTask = 4;
-
-Result<void> check_source(const WeightSource& source, WeightUse use) {
-  const DTypeInfo& type = info(source.type);
-  if (source.rows < 1 || source.columns < 1 || source.rows > kMaxElements / source.columns) {
-    return invalid_input("tensor '{}': [{}, {}] is not a possible shape", printable(source.name),
-                         source.columns, source.rows);
-  }
-  if (source.columns % type.block_elements != 0) {
-    return invalid_input("tensor '{}': rows of {} values are not whole {} blocks of {}",
-                         printable(source.name), source.columns, type.name, type.block_elements);
-  }
-  if (use == WeightUse::vector && source.rows != 1) {
-    return invalid_input("tensor '{}': [{}, {}] is not a vector", printable(source.name),
-                         source.columns, source.rows);
-  }
-  return {};
-}
 
 }  // namespace
 

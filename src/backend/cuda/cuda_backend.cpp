@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backend/checks.h"
 #include "backend/cuda/attention.h"
 #include "backend/cuda/check_cuda.h"
 #include "backend/cuda/device_code.h"
@@ -32,21 +33,6 @@ CudaKvStore& own(KvStore& store) {
 }
 const CudaKvStore& own(const KvStore& store) {
   return static_cast<const CudaKvStore&>(store);
-}
-
-void check_same_shape(const Tensor& a, const Tensor& b) {
-  OCTAVO_CHECK(a.rows == b.rows && a.columns == b.columns, "[{}, {}] and [{}, {}]", a.rows,
-               a.columns, b.rows, b.columns);
-}
-
-// Fields of the batch that have one value for now.
-void check_batch(const Batch& batch) {
-  OCTAVO_CHECK(batch.axes == 1, "{} position axes", batch.axes);
-  OCTAVO_CHECK(batch.causal, "bidirectional attention");
-  OCTAVO_CHECK(batch.adapters.empty(), "adapters");
-  OCTAVO_CHECK(batch.embedded_rows.empty(), "rows with a given embedding");
-  OCTAVO_CHECK(batch.positions.size() == batch.tokens.size());
-  OCTAVO_CHECK(batch.q_starts.size() == batch.kv_lengths.size() + 1);
 }
 
 // Whether the device can draw the token: what it cannot is drawn on the host, from the row's

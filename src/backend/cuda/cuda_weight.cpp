@@ -4,6 +4,7 @@
 #include <cstring>
 #include <vector>
 
+#include "backend/checks.h"
 #include "backend/cuda/check_cuda.h"
 #include "backend/cuda/pack_weight.h"
 #include "base/error.h"
@@ -12,30 +13,11 @@
 namespace octavo::cuda {
 namespace {
 
-// Far above any tensor, far below where products of sizes overflow.
-constexpr int64_t kMaxElements = int64_t{1} << 40;
 // Planes begin at multiples of this, for whatever the kernels load at once.
 constexpr size_t kPlaneAlignment = 256;
 
 size_t aligned(size_t bytes) {
   return (bytes + kPlaneAlignment - 1) / kPlaneAlignment * kPlaneAlignment;
-}
-
-Result<void> check_source(const WeightSource& source, WeightUse use) {
-  const DTypeInfo& type = info(source.type);
-  if (source.rows < 1 || source.columns < 1 || source.rows > kMaxElements / source.columns) {
-    return invalid_input("tensor '{}': [{}, {}] is not a possible shape", printable(source.name),
-                         source.columns, source.rows);
-  }
-  if (source.columns % type.block_elements != 0) {
-    return invalid_input("tensor '{}': rows of {} values are not whole {} blocks of {}",
-                         printable(source.name), source.columns, type.name, type.block_elements);
-  }
-  if (use == WeightUse::vector && source.rows != 1) {
-    return invalid_input("tensor '{}': [{}, {}] is not a vector", printable(source.name),
-                         source.columns, source.rows);
-  }
-  return {};
 }
 
 // Where the planes of some rows begin in one piece of memory, and what they take together.

@@ -22,6 +22,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "backend/cuda/tiles_scratch.h"
 #include "backend/cuda/weight_layout.h"
 
 namespace octavo::cuda {
@@ -33,20 +34,14 @@ struct LinearTilesArgs {
   QuantizedView weight;   // of a quantised type
   const void* dense;      // f16 or bf16 [outputs, inner], at a multiple of 8 bytes
   const float* bias;      // [outputs], or null
-  void* partials;         // LinearTilesScratch::partial_bytes, at a multiple of 16 bytes
-  uint32_t* arrived;      // LinearTilesScratch::counters; 0 before the first launch, and after each
+  void* partials;         // TilesScratch::partial_bytes, at a multiple of 16 bytes
+  uint32_t* arrived;      // TilesScratch::counters; 0 before the first launch, and after each
   int64_t rows;
   int64_t outputs;
   int64_t inner;
   int64_t type;  // DType of the weight
 };
 void launch_linear_tiles(const LinearTilesArgs& args, cudaStream_t stream);
-
-// What one launch needs beside its operands. Launches that may run at the same time need their own.
-struct LinearTilesScratch {
-  size_t partial_bytes;
-  size_t counters;
-};
 
 inline constexpr int64_t kTileOutputs = 128;  // rows of W that a block of threads multiplies
 inline constexpr int64_t kTileInner = 256;    // k of one turn of its loop
@@ -66,7 +61,7 @@ constexpr int64_t linear_tile_rows(int64_t rows) {
   return rows <= 8 ? 8 : rows <= 32 ? 32 : 64;
 }
 
-constexpr LinearTilesScratch linear_tiles_scratch(int64_t rows, int64_t outputs, int64_t inner) {
+constexpr TilesScratch linear_tiles_scratch(int64_t rows, int64_t outputs, int64_t inner) {
   const int64_t splits = linear_tile_splits(outputs, inner);
   if (splits == 1) return {0, 0};
   const int64_t tile_rows = linear_tile_rows(rows);

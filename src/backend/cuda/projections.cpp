@@ -118,19 +118,21 @@ void finish_product(const Projection& projection, const float* scales, const Pro
                                   projection.out.rows, projection.out.columns});
 }
 
-DenseRowsArgs dense_rows(Tensor x, DType type) {
+// Up to kMostParts products whose weights have one type: a launch for all.
+using Group = std::span<const Projection* const>;
+
+void with_dense_rows(Tensor x, Group group, const ProductTools& tools) {
   DenseRowsArgs args = {};
   args.x = x.data;
   args.rows = x.rows;
   args.inner = x.columns;
-  args.type = static_cast<int64_t>(type);
-  return args;
-}
-
-void add_part(DenseRowsArgs& args, const Projection& projection) {
-  const CudaWeight& weight = own(*projection.weight);
-  args.parts[args.count++] = {projection.out.data, bias_of(projection), weight.dense(),
-                              weight.rows()};
+  args.type = static_cast<int64_t>(group.front()->weight->type());
+  for (const Projection* projection : group) {
+    const CudaWeight& weight = own(*projection->weight);
+    args.parts[args.count++] = {projection->out.data, bias_of(*projection), weight.dense(),
+                                weight.rows()};
+  }
+  tools.tape.add(launch_dense_rows, args);
 }
 
 void with_floats(Tensor x, const Projection& projection, const ProductTools& tools) {
@@ -144,32 +146,30 @@ void with_floats(Tensor x, const Projection& projection, const ProductTools& too
     finish_product(projection, nullptr, tools);
     return;
   }
-  DenseRowsArgs args = dense_rows(x, weight.type());
-  add_part(args, projection);
-  tools.tape.add(launch_dense_rows, args);
+  const Projection* const alone = &projection;
+  with_dense_rows(x, Group(&alone, 1), tools);
 }
 
 QuantizedPart quantized_part(const Projection& projection) {
   return {projection.out.data, bias_of(projection), own(*projection.weight).quantized()};
 }
 
-// Up to kMostParts products whose weights have one type: a launch for all.
-using Group = std::span<const Projection* const>;
-
 void with_few_rows(Tensor x, Activations& rounded, Group group, const ProductTools& tools) {
   const DType type = group.front()->weight->type();
-  if (!is_quantized(type)) {
-    DenseRowsArgs args = dense_rows(x, type);
-    for (const Projection* projection : group) add_part(args, *projection);
-    tools.tape.add(launch_dense_rows, args);
-    return;
-  }
+  if (!is_quantized(type)) return with_dense_rows(x, group, tools);
   FewRowsArgs args = {};
   args.x = rounded.bytes();
   args.rows = x.rows;
   args.type = static_cast<int64_t>(type);
   for (const Projection* projection : group) args.parts[args.count++] = quantized_part(*projection);
   tools.tape.add(launch_few_rows, args);
+}
+
+template <class TilesArgs>
+void set_scratch(TilesArgs& args, TilesScratch need, const ProductTools& tools) {
+  OCTAVO_CHECK(need.counters <= kProductCounters, "{} counters", need.counters);
+  args.partials = tools.temporary.take<std::byte>(need.partial_bytes);
+  args.arrived = tools.counters;
 }
 
 void with_wide_tiles(Tensor x, Activations& rounded, Group group, const ProductTools& tools) {
@@ -180,10 +180,7 @@ void with_wide_tiles(Tensor x, Activations& rounded, Group group, const ProductT
   args.inner = x.columns;
   args.type = static_cast<int64_t>(group.front()->weight->type());
   for (const Projection* projection : group) args.parts[args.count++] = quantized_part(*projection);
-  const WideTilesScratch need = wide_tiles_scratch(args);
-  OCTAVO_CHECK(need.counters <= kProductCounters, "{} counters", need.counters);
-  args.partials = tools.temporary.take<std::byte>(need.partial_bytes);
-  args.arrived = tools.counters;
+  set_scratch(args, wide_tiles_scratch(args), tools);
   tools.tape.add(launch_wide_tiles, args);
 }
 
@@ -208,8 +205,6 @@ void with_tiles(Tensor x, Activations& rounded, const Projection& projection,
   const CudaWeight& weight = own(*projection.weight);
   const Activations::Rows& rows =
       rounded.get(weight.type() == DType::bf16 ? DType::bf16 : DType::f16);
-  const LinearTilesScratch need = linear_tiles_scratch(x.rows, weight.rows(), x.columns);
-  OCTAVO_CHECK(need.counters <= kProductCounters, "{} counters", need.counters);
   LinearTilesArgs args = {};
   args.out = projection.out.data;
   args.x = rows.values;
@@ -220,8 +215,7 @@ void with_tiles(Tensor x, Activations& rounded, const Projection& projection,
     args.dense = weight.dense();
   }
   args.bias = bias_of(projection);
-  args.partials = tools.temporary.take<std::byte>(need.partial_bytes);
-  args.arrived = tools.counters;
+  set_scratch(args, linear_tiles_scratch(x.rows, weight.rows(), x.columns), tools);
   args.rows = x.rows;
   args.outputs = weight.rows();
   args.inner = x.columns;

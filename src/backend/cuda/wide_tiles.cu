@@ -32,7 +32,7 @@ WideCut cut_wide_tiles(const WideTilesArgs& args) {
   return cut;
 }
 
-WideTilesScratch wide_tiles_scratch(const WideTilesArgs& args) {
+TilesScratch wide_tiles_scratch(const WideTilesArgs& args) {
   const WideCut cut = cut_wide_tiles(args);
   if (cut.splits == 1) return {0, 0};
   const int64_t tiles = cut.row_tiles * cut.output_tiles;

@@ -13,6 +13,7 @@
 #include <cstdint>
 
 #include "backend/cuda/parts.h"
+#include "backend/cuda/tiles_scratch.h"
 #include "base/dtype.h"
 
 namespace octavo::cuda {
@@ -21,8 +22,8 @@ struct WideTilesArgs {
   QuantizedPart parts[kMostParts];  // the weights have one type and one number of columns
   const void* x;                    // f16 from launch_round_wide
   const float* x_scales;            // [rows] from there
-  void* partials;                   // WideTilesScratch::partial_bytes, at a multiple of 16 bytes
-  uint32_t* arrived;  // WideTilesScratch::counters; 0 before the first launch and after each
+  void* partials;                   // TilesScratch::partial_bytes, at a multiple of 16 bytes
+  uint32_t* arrived;  // TilesScratch::counters; 0 before the first launch and after each
   int64_t count;      // of parts
   int64_t rows;
   int64_t inner;
@@ -30,12 +31,7 @@ struct WideTilesArgs {
 };
 void launch_wide_tiles(const WideTilesArgs& args, cudaStream_t stream);
 
-// What one launch needs beside its operands. Launches that may run at the same time need their own.
-struct WideTilesScratch {
-  size_t partial_bytes;
-  size_t counters;
-};
-WideTilesScratch wide_tiles_scratch(const WideTilesArgs& args);
+TilesScratch wide_tiles_scratch(const WideTilesArgs& args);
 
 // How a launch is cut: tiles of kWideOutputs outputs and some rows, the sum over k in `splits`
 // parts, each the work of another block of threads.
