@@ -8,7 +8,6 @@
 #include "backend/cuda/device_code.h"
 #include "backend/cuda/rope_kernels.h"
 #include "backend/cuda/row_kernels.h"
-#include "backend/random.h"
 #include "base/error.h"
 
 namespace octavo::cuda {
@@ -22,8 +21,8 @@ constexpr int32_t kGraphRows = 256;
 constexpr size_t kTokensArray = 0;
 constexpr size_t kPositionsArray = 1;
 constexpr size_t kOutputArray = 2;
-constexpr size_t kSampleArray = 3;
-constexpr size_t kGroupArrays = 4;
+constexpr size_t kSampleArrays = 3;
+constexpr size_t kGroupArrays = kSampleArrays + DeviceSampler::kArrays;
 
 const CudaWeight& own(const Weight& weight) {
   return static_cast<const CudaWeight&>(weight);
@@ -33,35 +32,6 @@ CudaKvStore& own(KvStore& store) {
 }
 const CudaKvStore& own(const KvStore& store) {
   return static_cast<const CudaKvStore&>(store);
-}
-
-// Whether the device can draw the token: what it cannot is drawn on the host, from the row's
-// logits.
-bool is_drawn_on_device(const SampleRow& row) {
-  const SamplingParams& params = *row.params;
-  return row.forced < 0 && row.banned.size() <= static_cast<size_t>(kMostBanned) &&
-         params.logit_bias.empty() && params.logprobs < 0 && params.typical_p >= 1.0F &&
-         params.repetition_penalty == 1.0F && params.frequency_penalty == 0.0F &&
-         params.presence_penalty == 0.0F;
-}
-
-SampleRequest request_for(const SampleRow& row) {
-  SampleRequest request = {};
-  request.uniform = uniform_draw(row.seed, row.output_index, row.position, 0);
-  request.temperature = row.params->temperature;
-  request.top_p = row.params->top_p;
-  request.min_p = row.params->min_p;
-  request.top_k = row.params->top_k;
-  request.logits_row = row.logits_row;
-  request.banned_count = static_cast<int32_t>(row.banned.size());
-  std::copy(row.banned.begin(), row.banned.end(), request.banned);
-  return request;
-}
-
-template <class T>
-T required(Result<T> result) {
-  OCTAVO_CHECK(result.ok(), "{}", result.error().message);
-  return std::move(result).value();
 }
 
 }  // namespace
@@ -91,6 +61,7 @@ Result<std::unique_ptr<CudaBackend>> CudaBackend::create(const CudaOptions& opti
                       options, stream, std::move(scratch), std::move(temporary)));
   OCTAVO_ASSIGN(backend->staging_, Staging::create(stream));
   OCTAVO_ASSIGN(backend->cublas_, Cublas::load());
+  OCTAVO_ASSIGN(backend->sampler_, DeviceSampler::create(stream, kSampleArrays, backend->pool_));
   OCTAVO_ASSIGN(backend->workspace_,
                 DeviceBuffer::create(kCublasWorkspaceBytes, "workspace of products"));
   const size_t counter_bytes = kProductCounters * sizeof(uint32_t);
@@ -109,8 +80,7 @@ CudaBackend::CudaBackend(std::string description, const CudaOptions& options, cu
       scratch_(std::move(scratch)),
       temporary_(std::move(temporary)),
       arrays_(stream),
-      tape_(stream),
-      sampler_scratch_(static_cast<size_t>(options.threads)) {}
+      tape_(stream) {}
 
 CudaBackend::~CudaBackend() {
   wait();
@@ -420,76 +390,10 @@ void CudaBackend::all_reduce(Tensor /*x*/) {
 
 void CudaBackend::sample(Tensor logits, std::span<const SampleRow> rows,
                          std::span<const uint32_t> allowed, std::span<SampledToken> out) {
-  OCTAVO_CHECK(out.size() == rows.size(), "{} results of {} rows", out.size(), rows.size());
-  const size_t words = (static_cast<size_t>(logits.columns) + 31) / 32;
-  OCTAVO_CHECK(allowed.empty() || allowed.size() == rows.size() * words, "{} mask words of {}",
-               allowed.size(), rows.size() * words);
-  for (const SampleRow& row : rows) {
-    OCTAVO_CHECK(row.logits_row >= 0 && row.logits_row < logits.rows);
-  }
-  sample_rows(logits, rows, allowed, out);
+  sampler_->launch(logits, rows, allowed, {arrays_, scratch_, tape_, small_step_});
+  sampler_->collect(out);
   sampled_.clear();
   for (const SampledToken& token : out) sampled_.push_back(token.token);
-}
-
-const int32_t* CudaBackend::draw_on_device(Tensor logits, std::span<const SampleRequest> requests) {
-  if (requests.empty()) return nullptr;
-  static_assert(sizeof(SampleRequest) % sizeof(int32_t) == 0);
-  const auto* sent = reinterpret_cast<const SampleRequest*>(
-      arrays_.send(kSampleArray, {reinterpret_cast<const int32_t*>(requests.data()),
-                                  requests.size_bytes() / sizeof(int32_t)}));
-  const auto count = static_cast<int64_t>(requests.size());
-  auto* tokens = scratch_.take<int32_t>(requests.size());
-  if (std::all_of(requests.begin(), requests.end(),
-                  [](const SampleRequest& request) { return request.temperature == 0.0F; })) {
-    auto* best = scratch_.take<unsigned long long>(requests.size());
-    tape_.add(launch_greedy, GreedyArgs{tokens, best, logits.data, sent, logits.columns, count});
-  } else {
-    tape_.add(launch_sample, SampleArgs{tokens, logits.data, sent, logits.columns, count});
-  }
-  return tokens;
-}
-
-// On the device where it can, on the host otherwise.
-void CudaBackend::sample_rows(Tensor logits, std::span<const SampleRow> rows,
-                              std::span<const uint32_t> allowed, std::span<SampledToken> out) {
-  std::vector<SampleRequest> requests;
-  std::vector<size_t> on_device;
-  std::vector<size_t> on_host;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    const bool draws = allowed.empty() && is_drawn_on_device(rows[i]);
-    if (draws) requests.push_back(request_for(rows[i]));
-    (draws ? on_device : on_host).push_back(i);
-  }
-  const int32_t* tokens = draw_on_device(logits, requests);
-  run();
-  const auto columns = static_cast<size_t>(logits.columns);
-  const size_t token_bytes = (requests.size() * sizeof(int32_t) + 15) / 16 * 16;
-  const size_t row_bytes = columns * sizeof(float);
-  const size_t bytes = token_bytes + on_host.size() * row_bytes;
-  if (results_.bytes() < bytes) results_ = required(PinnedBuffer::create(bytes));
-  const auto fetch = [this](std::byte* to, const void* from, size_t count) {
-    OCTAVO_CUDA(cudaMemcpyAsync(to, from, count, cudaMemcpyDeviceToHost, stream_));
-  };
-  if (!requests.empty()) fetch(results_.data(), tokens, requests.size() * sizeof(int32_t));
-  std::byte* host_rows = results_.data() + token_bytes;
-  for (size_t i = 0; i < on_host.size(); ++i) {
-    const float* row = logits.data + rows[on_host[i]].logits_row * logits.columns;
-    fetch(host_rows + i * row_bytes, row, row_bytes);
-  }
-  wait();
-  const auto* drawn = reinterpret_cast<const int32_t*>(results_.data());
-  for (size_t i = 0; i < on_device.size(); ++i) out[on_device[i]] = {.token = drawn[i]};
-  const size_t words = (columns + 31) / 32;
-  const size_t workers = std::min(on_host.size(), sampler_scratch_.size());
-  pool_.parallel_for(workers, [&](size_t worker) {
-    for (size_t i = worker; i < on_host.size(); i += workers) {
-      const auto* row = reinterpret_cast<const float*>(host_rows + i * row_bytes);
-      const size_t index = on_host[i];
-      const auto mask = allowed.empty() ? allowed : allowed.subspan(index * words, words);
-      out[index] = sample_row({row, columns}, rows[index], mask, sampler_scratch_[worker]);
-    }
-  });
 }
 
 }  // namespace octavo::cuda

@@ -18,12 +18,11 @@
 #include "backend/cuda/cublas.h"
 #include "backend/cuda/cuda_kv_store.h"
 #include "backend/cuda/cuda_weight.h"
+#include "backend/cuda/device_sampler.h"
 #include "backend/cuda/device_scratch.h"
 #include "backend/cuda/projections.h"
-#include "backend/cuda/sample_kernels.h"
 #include "backend/cuda/step_arrays.h"
 #include "backend/cuda/tape.h"
-#include "backend/sampler.h"
 #include "base/thread_pool.h"
 
 namespace octavo::cuda {
@@ -94,10 +93,6 @@ class CudaBackend final : public Backend {
   const PlannedAttention& planned(int32_t group, int32_t heads_per_kv_head, const Batch& batch,
                                   const KvShape& shape);
   void commit_slots(CudaKvStore& store, int32_t group, const Batch& batch);
-  // Notes the drawing of tokens; gives where they will be on the device.
-  const int32_t* draw_on_device(Tensor logits, std::span<const SampleRequest> requests);
-  void sample_rows(Tensor logits, std::span<const SampleRow> rows,
-                   std::span<const uint32_t> allowed, std::span<SampledToken> out);
 
   bool deterministic_;
   bool wide_tiles_;
@@ -111,7 +106,7 @@ class CudaBackend final : public Backend {
   DeviceBuffer counters_;
   StepArrays arrays_;
   Tape tape_;
-  PinnedBuffer results_;  // what comes back: tokens, or logits
+  std::unique_ptr<DeviceSampler> sampler_;
 
   bool small_step_ = false;  // worth a graph
   StepView step_ = {};
@@ -121,7 +116,6 @@ class CudaBackend final : public Backend {
   std::vector<PlannedAttention> planned_;
   std::vector<int32_t> step_tokens_;
   std::vector<int32_t> sampled_;  // what the step's rows sampled, for the next step
-  std::vector<SamplerScratch> sampler_scratch_;
 };
 
 }  // namespace octavo::cuda

@@ -338,7 +338,8 @@ __global__ void write_best(GreedyArgs args) {
   follow_previous();
   const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (i >= args.count) return;
-  args.out[i] = static_cast<int32_t>(0xFFFFFFFFU - static_cast<uint32_t>(args.best[i]));
+  args.out[args.requests[i].place] =
+      static_cast<int32_t>(0xFFFFFFFFU - static_cast<uint32_t>(args.best[i]));
 }
 
 // A block has a request.
@@ -369,7 +370,7 @@ __global__ void __launch_bounds__(kThreads) sample(SampleArgs args) {
           row.token_with_key(drawn.key, target - drawn.above, row.weight(Row::logit_of(drawn.key)));
     }
   }
-  if (threadIdx.x == 0) args.out[blockIdx.x] = token;
+  if (threadIdx.x == 0) args.out[request.place] = token;
 }
 
 }  // namespace

@@ -17,11 +17,13 @@ struct SampleRequest {
   float min_p;         // 0: off
   int32_t top_k;       // 0: off
   int32_t logits_row;  // several requests may have the same
+  int32_t place;       // of the token among the results
   int32_t banned_count;
   int32_t banned[kMostBanned];  // ids that cannot be drawn
+  int32_t unused;
 };
 
-// out[i] = the token for request i, as backend/sampler.h draws it but for how sums are rounded:
+// out[place] = the token for a request, as backend/sampler.h draws it but for how sums are rounded:
 // here weights are whole numbers of 2^-40 of the greatest, whose sums have no order. A logit that
 // is not a number is minus infinity.
 struct SampleArgs {
