@@ -14,7 +14,7 @@ namespace octavo::cuda {
 
 struct CudaOptions {
   int device = 0;   // of device_count()
-  int threads = 1;  // that fill the device's memory and draw tokens
+  int threads = 1;  // that fill the device's memory
   // Paths and splits chosen by the weights' shapes alone: a request's tokens do not depend on its
   // neighbours.
   bool deterministic = false;

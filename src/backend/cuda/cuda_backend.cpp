@@ -61,7 +61,7 @@ Result<std::unique_ptr<CudaBackend>> CudaBackend::create(const CudaOptions& opti
                       options, stream, std::move(scratch), std::move(temporary)));
   OCTAVO_ASSIGN(backend->staging_, Staging::create(stream));
   OCTAVO_ASSIGN(backend->cublas_, Cublas::load());
-  OCTAVO_ASSIGN(backend->sampler_, DeviceSampler::create(stream, kSampleArrays, backend->pool_));
+  OCTAVO_ASSIGN(backend->sampler_, DeviceSampler::create(stream, kSampleArrays));
   OCTAVO_ASSIGN(backend->workspace_,
                 DeviceBuffer::create(kCublasWorkspaceBytes, "workspace of products"));
   const size_t counter_bytes = kProductCounters * sizeof(uint32_t);

@@ -1,9 +1,9 @@
 #include "backend/cuda/device_sampler.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "backend/cuda/check_cuda.h"
-#include "backend/random.h"
 
 namespace octavo::cuda {
 namespace {
@@ -11,52 +11,33 @@ namespace {
 // Addresses cost nothing: far more rows than a step has.
 constexpr size_t kMostRows = size_t{1} << 26;
 
-// Whether the device can draw the token: what it cannot is drawn on the host, from the row's
-// logits.
-bool is_drawn_on_device(const SampleRow& row) {
-  const SamplingParams& params = *row.params;
-  return row.forced < 0 && row.banned.size() <= static_cast<size_t>(kMostBanned) &&
-         params.logit_bias.empty() && params.logprobs < 0 && params.typical_p >= 1.0F &&
-         params.repetition_penalty == 1.0F && params.frequency_penalty == 0.0F &&
-         params.presence_penalty == 0.0F;
-}
+// The sampler's arrays of a step.
+enum Array : size_t { kRequests, kAdjusts, kEdits, kMasks, kLogprobs };
+static_assert(kLogprobs + 1 == DeviceSampler::kArrays);
 
-SampleRequest request_for(const SampleRow& row, size_t place) {
-  SampleRequest request = {};
-  request.uniform = uniform_draw(row.seed, row.output_index, row.position, 0);
-  request.temperature = row.params->temperature;
-  request.top_p = row.params->top_p;
-  request.min_p = row.params->min_p;
-  request.top_k = row.params->top_k;
-  request.logits_row = row.logits_row;
-  request.place = static_cast<int32_t>(place);
-  request.banned_count = static_cast<int32_t>(row.banned.size());
-  std::copy(row.banned.begin(), row.banned.end(), request.banned);
-  return request;
-}
-
+// Sends values that consist of 32-bit words.
 template <class T>
-T required(Result<T> result) {
-  OCTAVO_CHECK(result.ok(), "results of a draw: {}", result.error().message);
-  return std::move(result).value();
+const T* send(StepArrays& arrays, size_t index, std::span<const T> values) {
+  static_assert(sizeof(T) % sizeof(int32_t) == 0);
+  return reinterpret_cast<const T*>(arrays.send(
+      index,
+      {reinterpret_cast<const int32_t*>(values.data()), values.size_bytes() / sizeof(int32_t)}));
+}
+template <class T>
+const T* send(StepArrays& arrays, size_t index, const std::vector<T>& values) {
+  return send(arrays, index, std::span<const T>(values));
 }
 
 }  // namespace
 
 Result<std::unique_ptr<DeviceSampler>> DeviceSampler::create(cudaStream_t stream,
-                                                             size_t first_array, ThreadPool& pool) {
+                                                             size_t first_array) {
   OCTAVO_ASSIGN(ReservedMemory tokens, ReservedMemory::create(kMostRows * sizeof(int32_t), 1));
-  return std::unique_ptr<DeviceSampler>(
-      new DeviceSampler(stream, first_array, pool, std::move(tokens)));
+  return std::unique_ptr<DeviceSampler>(new DeviceSampler(stream, first_array, std::move(tokens)));
 }
 
-DeviceSampler::DeviceSampler(cudaStream_t stream, size_t first_array, ThreadPool& pool,
-                             ReservedMemory tokens)
-    : stream_(stream),
-      first_array_(first_array),
-      pool_(pool),
-      tokens_(std::move(tokens)),
-      sampler_scratch_(static_cast<size_t>(pool.size())) {
+DeviceSampler::DeviceSampler(cudaStream_t stream, size_t first_array, ReservedMemory tokens)
+    : stream_(stream), first_array_(first_array), tokens_(std::move(tokens)) {
   for (Draw& draw : draws_) {
     OCTAVO_CUDA(cudaEventCreateWithFlags(&draw.done, cudaEventDisableTiming));
   }
@@ -75,90 +56,114 @@ void DeviceSampler::launch(Tensor logits, std::span<const SampleRow> rows,
                allowed.size(), rows.size() * words);
   const Result<void> committed = tokens_.commit(0, rows.size() * sizeof(int32_t));
   OCTAVO_CHECK(committed.ok(), "sampled tokens: {}", committed.error().message);
-  Draw& draw = draws_[launched_++ % kMostOutstanding];
-  draw.rows.assign(rows.begin(), rows.end());
-  draw.allowed.assign(allowed.begin(), allowed.end());
-  draw.on_device.clear();
-  draw.on_host.clear();
-  draw.vocabulary = static_cast<size_t>(logits.columns);
-  std::vector<SampleRequest> requests;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    OCTAVO_CHECK(rows[i].logits_row >= 0 && rows[i].logits_row < logits.rows);
-    const bool draws = allowed.empty() && is_drawn_on_device(rows[i]);
-    if (draws) requests.push_back(request_for(rows[i], i));
-    (draws ? draw.on_device : draw.on_host).push_back(i);
-  }
-  note(logits, requests, step);
+  SamplePlan plan = planner_.plan(logits.rows, logits.columns, rows, !allowed.empty());
+  const float* adjusted = note_adjust(logits, plan, allowed, step);
+  note_draw(logits, adjusted, plan, step);
+  const Logprobs logprobs = note_logprobs(logits, plan, step);
   step.tape.run(step.repeats);
-  fetch(logits, draw);
-  OCTAVO_CUDA(cudaEventRecord(draw.done, stream_));
+  Draw& draw = draws_[launched_++ % kMostOutstanding];
+  draw.rows = rows.size();
+  draw.logprobs = std::move(plan.logprobs);
+  fetch(draw, logprobs);
 }
 
-void DeviceSampler::note(Tensor logits, std::span<const SampleRequest> requests, const Step& step) {
-  if (requests.empty()) return;
-  static_assert(sizeof(SampleRequest) % sizeof(int32_t) == 0);
-  const auto* sent = reinterpret_cast<const SampleRequest*>(
-      step.arrays.send(first_array_, {reinterpret_cast<const int32_t*>(requests.data()),
-                                      requests.size_bytes() / sizeof(int32_t)}));
-  const auto count = static_cast<int64_t>(requests.size());
-  auto* tokens = reinterpret_cast<int32_t*>(tokens_.data());
-  if (std::all_of(requests.begin(), requests.end(),
-                  [](const SampleRequest& request) { return request.temperature == 0.0F; })) {
-    auto* best = step.scratch.take<unsigned long long>(requests.size());
-    step.tape.add(launch_greedy,
-                  GreedyArgs{tokens, best, logits.data, sent, logits.columns, count});
-  } else {
-    step.tape.add(launch_sample, SampleArgs{tokens, logits.data, sent, logits.columns, count});
+// Gives where the adjusted rows will be.
+const float* DeviceSampler::note_adjust(Tensor logits, const SamplePlan& plan,
+                                        std::span<const uint32_t> allowed, const Step& step) {
+  if (plan.adjusts.empty()) return nullptr;
+  AdjustArgs args = {};
+  args.logits = logits.data;
+  args.adjusted = step.scratch.take<float>(static_cast<size_t>(plan.copies * logits.columns));
+  args.tokens = tokens();
+  args.requests = send(step.arrays, first_array_ + kAdjusts, plan.adjusts);
+  args.edits = send(step.arrays, first_array_ + kEdits, plan.edits);
+  args.masks = send(step.arrays, first_array_ + kMasks, allowed);
+  args.vocabulary = logits.columns;
+  args.count = std::ssize(plan.adjusts);
+  args.has_sweeps = plan.has_sweeps ? 1 : 0;
+  step.tape.add(launch_adjust, args);
+  return args.adjusted;
+}
+
+void DeviceSampler::note_draw(Tensor logits, const float* adjusted, const SamplePlan& plan,
+                              const Step& step) {
+  if (plan.requests.empty()) return;
+  SampleArgs args = {};
+  args.out = device_tokens();
+  args.logits = logits.data;
+  args.adjusted = adjusted;
+  args.requests = send(step.arrays, first_array_ + kRequests, plan.requests);
+  args.vocabulary = logits.columns;
+  args.count = plan.plain;
+  if (plan.plain > 0 && plan.is_greedy) {
+    auto* best = step.scratch.take<unsigned long long>(static_cast<size_t>(plan.plain));
+    step.tape.add(launch_greedy, GreedyArgs{args, best});
+  } else if (plan.plain > 0) {
+    step.tape.add(launch_sample, args);
   }
+  args.requests += plan.plain;
+  args.count = plan.typical;
+  if (args.count > 0) step.tape.add(launch_sample_typical, args);
+  args.requests += plan.typical;
+  args.count = plan.forced;
+  if (args.count > 0) step.tape.add(launch_forced, args);
 }
 
-void DeviceSampler::fetch(Tensor logits, Draw& draw) {
-  const size_t token_bytes = draw.rows.size() * sizeof(int32_t);
-  const size_t row_bytes = draw.vocabulary * sizeof(float);
-  const size_t bytes = token_bytes + draw.on_host.size() * row_bytes;
-  if (draw.results.bytes() < bytes) draw.results = required(PinnedBuffer::create(2 * bytes));
-  std::byte* to = draw.results.data();
-  const auto copy = [&](const void* from, size_t count) {
+DeviceSampler::Logprobs DeviceSampler::note_logprobs(Tensor logits, const SamplePlan& plan,
+                                                     const Step& step) {
+  if (plan.logprobs.empty()) return {};
+  const size_t count = plan.logprobs.size();
+  const auto tops = static_cast<size_t>(plan.tops);
+  const size_t bytes = count * sizeof(float) + tops * sizeof(DeviceLogprob);
+  LogprobArgs args = {};
+  args.logprobs = step.scratch.take<float>(bytes / sizeof(float));
+  args.tops = reinterpret_cast<DeviceLogprob*>(args.logprobs + count);
+  args.keys = step.scratch.take<unsigned long long>(tops);
+  args.logits = logits.data;
+  args.tokens = tokens();
+  args.requests = send(step.arrays, first_array_ + kLogprobs, plan.logprobs);
+  args.vocabulary = logits.columns;
+  args.count = std::ssize(plan.logprobs);
+  step.tape.add(launch_logprobs, args);
+  return {args.logprobs, bytes};
+}
+
+void DeviceSampler::fetch(Draw& draw, const Logprobs& logprobs) {
+  const size_t token_bytes = draw.rows * sizeof(int32_t);
+  const size_t bytes = token_bytes + logprobs.bytes;
+  if (draw.results.bytes() < bytes) {
+    Result<PinnedBuffer> larger = PinnedBuffer::create(2 * bytes);
+    OCTAVO_CHECK(larger.ok(), "results of a draw: {}", larger.error().message);
+    draw.results = std::move(larger).value();
+  }
+  const auto copy = [this](std::byte* to, const void* from, size_t count) {
     if (count == 0) return;
     OCTAVO_CUDA(cudaMemcpyAsync(to, from, count, cudaMemcpyDeviceToHost, stream_));
-    to += count;
   };
-  copy(tokens_.data(), token_bytes);
-  for (const size_t i : draw.on_host) {
-    copy(logits.data + draw.rows[i].logits_row * logits.columns, row_bytes);
-  }
+  copy(draw.results.data(), tokens(), token_bytes);
+  copy(draw.results.data() + token_bytes, logprobs.data, logprobs.bytes);
+  OCTAVO_CUDA(cudaEventRecord(draw.done, stream_));
 }
 
 void DeviceSampler::collect(std::span<SampledToken> out) {
   OCTAVO_CHECK(launched_ > collected_, "no draw to collect");
-  Draw& draw = draws_[collected_++ % kMostOutstanding];
-  OCTAVO_CHECK(out.size() == draw.rows.size(), "{} results of {} rows", out.size(),
-               draw.rows.size());
+  const Draw& draw = draws_[collected_++ % kMostOutstanding];
+  OCTAVO_CHECK(out.size() == draw.rows, "{} results of {} rows", out.size(), draw.rows);
   OCTAVO_CUDA(cudaEventSynchronize(draw.done));
-  const auto* drawn = reinterpret_cast<const int32_t*>(draw.results.data());
-  for (const size_t i : draw.on_device) out[i] = {.token = drawn[i]};
-  draw_on_host(draw, out);
-}
-
-void DeviceSampler::draw_on_host(Draw& draw, std::span<SampledToken> out) {
-  const auto* logits = reinterpret_cast<const float*>(draw.results.data()) + draw.rows.size();
-  const size_t words = (draw.vocabulary + 31) / 32;
-  const size_t workers = std::min(draw.on_host.size(), sampler_scratch_.size());
-  pool_.parallel_for(workers, [&](size_t worker) {
-    for (size_t i = worker; i < draw.on_host.size(); i += workers) {
-      const size_t index = draw.on_host[i];
-      const std::span<const uint32_t> all = draw.allowed;
-      const auto mask = all.empty() ? all : all.subspan(index * words, words);
-      out[index] = sample_row({logits + i * draw.vocabulary, draw.vocabulary}, draw.rows[index],
-                              mask, sampler_scratch_[worker]);
+  const auto* tokens = reinterpret_cast<const int32_t*>(draw.results.data());
+  const auto* logprobs = reinterpret_cast<const float*>(tokens + draw.rows);
+  const auto* tops = reinterpret_cast<const DeviceLogprob*>(logprobs + draw.logprobs.size());
+  for (size_t i = 0; i < draw.rows; ++i) out[i] = {.token = tokens[i]};
+  for (size_t i = 0; i < draw.logprobs.size(); ++i) {
+    const LogprobRequest& request = draw.logprobs[i];
+    SampledToken& token = out[static_cast<size_t>(request.place)];
+    token.logprob = logprobs[i];
+    token.top.reserve(static_cast<size_t>(request.top));
+    for (int32_t k = 0; k < request.top; ++k) {
+      const DeviceLogprob& top = tops[request.first_top + k];
+      token.top.push_back({top.token, top.logprob});
     }
-  });
-  // What the next step finds on the device.
-  for (const size_t i : draw.on_host) {
-    OCTAVO_CUDA(cudaMemcpyAsync(tokens_.data() + i * sizeof(int32_t), &out[i].token,
-                                sizeof(int32_t), cudaMemcpyHostToDevice, stream_));
   }
-  if (!draw.on_host.empty()) OCTAVO_CUDA(cudaStreamSynchronize(stream_));
 }
 
 }  // namespace octavo::cuda

@@ -16,10 +16,9 @@
 #include "backend/cuda/device_memory.h"
 #include "backend/cuda/device_scratch.h"
 #include "backend/cuda/sample_kernels.h"
+#include "backend/cuda/sample_plan.h"
 #include "backend/cuda/step_arrays.h"
 #include "backend/cuda/tape.h"
-#include "backend/sampler.h"
-#include "base/thread_pool.h"
 
 namespace octavo::cuda {
 
@@ -34,18 +33,19 @@ class DeviceSampler {
   };
 
   // Arrays [first_array, first_array + kArrays) of a step are the sampler's.
-  static constexpr size_t kArrays = 1;
+  static constexpr size_t kArrays = 5;
   // Draws that may be launched and not yet collected.
   static constexpr size_t kMostOutstanding = 2;
 
-  static Result<std::unique_ptr<DeviceSampler>> create(cudaStream_t stream, size_t first_array,
-                                                       ThreadPool& pool);
+  static Result<std::unique_ptr<DeviceSampler>> create(cudaStream_t stream, size_t first_array);
   ~DeviceSampler();
   DeviceSampler(const DeviceSampler&) = delete;
   DeviceSampler& operator=(const DeviceSampler&) = delete;
 
   // Draws a token per row from logits [.., vocabulary] (Backend::sample): notes it on the step's
-  // tape, runs that, and has the results copied to the host. Waits for nothing.
+  // tape, runs that, and has the results copied to the host. Waits for nothing. The logits of a row
+  // may be changed. The last one of a row's tokens may be ~r, as in a Batch: the token that row r
+  // of the previous draw gave.
   void launch(Tensor logits, std::span<const SampleRow> rows, std::span<const uint32_t> allowed,
               const Step& step);
 
@@ -60,27 +60,31 @@ class DeviceSampler {
   // A draw that was launched.
   struct Draw {
     cudaEvent_t done = nullptr;
-    PinnedBuffer results;  // tokens, then rows of logits
-    std::vector<SampleRow> rows;
-    std::vector<uint32_t> allowed;
-    std::vector<size_t> on_device;
-    std::vector<size_t> on_host;
-    size_t vocabulary = 0;
+    size_t rows = 0;
+    std::vector<LogprobRequest> logprobs;
+    PinnedBuffer results;  // the tokens; the log probabilities; the most probable tokens
+  };
+  // Log probabilities on the device.
+  struct Logprobs {
+    const void* data = nullptr;
+    size_t bytes = 0;
   };
 
-  DeviceSampler(cudaStream_t stream, size_t first_array, ThreadPool& pool, ReservedMemory tokens);
-  void note(Tensor logits, std::span<const SampleRequest> requests, const Step& step);
-  void fetch(Tensor logits, Draw& draw);
-  void draw_on_host(Draw& draw, std::span<SampledToken> out);
+  DeviceSampler(cudaStream_t stream, size_t first_array, ReservedMemory tokens);
+  const float* note_adjust(Tensor logits, const SamplePlan& plan, std::span<const uint32_t> allowed,
+                           const Step& step);
+  void note_draw(Tensor logits, const float* adjusted, const SamplePlan& plan, const Step& step);
+  Logprobs note_logprobs(Tensor logits, const SamplePlan& plan, const Step& step);
+  void fetch(Draw& draw, const Logprobs& logprobs);
+  int32_t* device_tokens() const { return reinterpret_cast<int32_t*>(tokens_.data()); }
 
   cudaStream_t stream_;
   size_t first_array_;
-  ThreadPool& pool_;
   ReservedMemory tokens_;
+  SamplePlanner planner_;
   std::array<Draw, kMostOutstanding> draws_;
   uint64_t launched_ = 0;
   uint64_t collected_ = 0;
-  std::vector<SamplerScratch> sampler_scratch_;
 };
 
 }  // namespace octavo::cuda
