@@ -38,6 +38,11 @@ struct SamplingParams {
   std::vector<std::string> stop;
   std::vector<int32_t> stop_token_ids;
   int32_t logprobs = -1;
+
+  // Whether a draw depends on the tokens before it, beyond what they did to the logits.
+  bool has_penalties() const {
+    return repetition_penalty != 1.0F || frequency_penalty != 0.0F || presence_penalty != 0.0F;
+  }
 };
 
 // What one parameter is. The bounds are those of the numeric ones.

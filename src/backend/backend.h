@@ -114,10 +114,12 @@ struct SampleRow {
   const SamplingParams* params = nullptr;
   uint64_t seed = 0;
   uint32_t output_index = 0;
-  uint32_t position = 0;            // of the token to be drawn
-  std::span<const int32_t> tokens;  // prompt and generated tokens so far, for the penalties
-  int32_t prompt_length = 0;        // how many of `tokens` are the prompt
-  int32_t forced = -1;  // >= 0: take this token instead of drawing one (scoring a given text)
+  uint32_t position = 0;  // of the token to be drawn
+  // Prompt and generated tokens so far, for the penalties. The last one may be ~r: what row r of
+  // the previous draw gave.
+  std::span<const int32_t> tokens;
+  int32_t prompt_length = 0;  // how many of `tokens` are the prompt
+  int32_t forced = -1;        // >= 0: take this token instead of drawing one (scoring a given text)
   std::span<const int32_t> banned = {};  // ids that cannot be drawn (min_tokens, ignore_eos)
 };
 
@@ -136,11 +138,14 @@ class Backend {
 
   // For people: "cpu (avx512, 2 threads)".
   const std::string& description() const { return description_; }
+  // Whether operations are computed while the host goes on: then a step should be begun before the
+  // last one's results are collected.
+  bool is_asynchronous() const { return is_asynchronous_; }
 
   // --- memory ---
   virtual Result<std::unique_ptr<Weight>> upload(const WeightSource& source, WeightUse use,
                                                  Split split = Split::none) = 0;
-  // Reserves address space for `block_count` blocks; memory is taken as blocks are first written.
+  // Reserves address space for `block_count` blocks; memory is taken by KvStore::commit().
   virtual Result<std::unique_ptr<KvStore>> create_kv_store(const KvShape& shape,
                                                            int64_t block_count) = 0;
   // Uninitialised scratch memory, valid until the next begin_step.
@@ -154,7 +159,8 @@ class Backend {
   virtual void copy_blocks(KvStore& store, std::span<const BlockCopy> copies) = 0;
   // Copies whole blocks between the store and host memory, where slot i begins
   // i * store.shape().block_bytes() bytes after `host`. Bytes come back as they went. No block and
-  // no slot that is written may occur twice.
+  // no slot that is written may occur twice, and no block that comes in may be used by a step whose
+  // results were not collected.
   virtual void swap_blocks(KvStore& store, std::byte* host, std::span<const BlockSwap> swaps,
                            SwapDirection direction) = 0;
 
@@ -186,22 +192,27 @@ class Backend {
   virtual void all_reduce(Tensor x) = 0;
 
   // Draws a token per row from logits [rows, vocabulary]. `allowed` is empty or one bit per token,
-  // [rows, ceil(vocabulary / 32)]; a clear bit forbids the token.
+  // [rows, ceil(vocabulary / 32)]; a clear bit forbids the token. The next step may be begun before
+  // the results are collected; its batch names them by their row.
   virtual void sample(Tensor logits, std::span<const SampleRow> rows,
-                      std::span<const uint32_t> allowed, std::span<SampledToken> out) = 0;
+                      std::span<const uint32_t> allowed) = 0;
+  // What the oldest call of sample() drew that was not collected yet, row by row; waits for it. No
+  // more than two may be left uncollected.
+  virtual void collect(std::span<SampledToken> out) = 0;
 
   // --- composed of the above ---
   // x += y; out = norm(x).
   virtual void add_norm(Tensor out, Tensor x, Tensor y, const Weight& weight, float epsilon);
   // out = (activation(x * gate^T) * (x * up^T)) * down^T  (Shazeer, 2020).
-  virtual void gated_feed_forward(Tensor out, Tensor x, const FeedForward& layer,
-                                  const Batch& batch);
+  void gated_feed_forward(Tensor out, Tensor x, const FeedForward& layer, const Batch& batch);
 
  protected:
-  explicit Backend(std::string description) : description_(std::move(description)) {}
+  Backend(std::string description, bool is_asynchronous)
+      : description_(std::move(description)), is_asynchronous_(is_asynchronous) {}
 
  private:
   std::string description_;
+  bool is_asynchronous_;
 };
 
 // Positions per attention segment: where the fold over keys is cut, whatever the batch looks like.

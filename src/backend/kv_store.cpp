@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 
+#include "base/check.h"
 #include "base/error.h"
 
 namespace octavo {
@@ -55,6 +56,11 @@ std::vector<KvGroup> group_layers(const std::vector<int32_t>& windows) {
     }
   }
   return groups;
+}
+
+void KvStore::check_range(int64_t first_block, int64_t count) const {
+  OCTAVO_CHECK(first_block >= 0 && count >= 0 && first_block + count <= block_count(),
+               "blocks {} to {} of {}", first_block, first_block + count, block_count());
 }
 
 }  // namespace octavo

@@ -32,10 +32,7 @@ bool higher(const Candidate& a, const Candidate& b) {
 
 void apply_penalties(std::vector<float>& logits, const SampleRow& row) {
   const SamplingParams& params = *row.params;
-  if (params.repetition_penalty == 1.0F && params.frequency_penalty == 0.0F &&
-      params.presence_penalty == 0.0F) {
-    return;
-  }
+  if (!params.has_penalties()) return;
   // How often each token was generated; tokens of the prompt alone count zero.
   std::unordered_map<int32_t, int32_t> generated_count;
   for (size_t i = 0; i < row.tokens.size(); ++i) {

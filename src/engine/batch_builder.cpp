@@ -21,16 +21,16 @@ void BatchBuilder::clear(size_t groups) {
 }
 
 void BatchBuilder::add_item(const PlanItem& item, const Sequence& sequence, int32_t block_size,
-                            const Wanted& wanted) {
-  // This engine commits every plan before it makes the next, so all tokens are known.
-  OCTAVO_CHECK(item.previous_row < 0, "a token of an uncommitted step in a step of its own");
+                            const Wanted& wanted, std::span<const int32_t> previous_rows) {
   const int32_t end = item.first_position + item.q_len;
   std::vector<int32_t>& rows = wanted.hidden_states ? hidden_rows_ : output_rows_;
   for (int32_t position = item.first_position; position < end; ++position) {
     if (wanted.from_all_rows || (item.sample_count > 0 && position == end - 1)) {
       rows.push_back(static_cast<int32_t>(tokens_.size()));
     }
-    tokens_.push_back(sequence.tokens()[static_cast<size_t>(position)]);
+    tokens_.push_back(item.previous_row < 0
+                          ? sequence.tokens()[static_cast<size_t>(position)]
+                          : ~previous_rows[static_cast<size_t>(item.previous_row)]);
     positions_.push_back(position);
   }
   last_output_rows_.push_back(static_cast<int32_t>(rows.size()) - 1);
@@ -51,12 +51,13 @@ void BatchBuilder::add_item(const PlanItem& item, const Sequence& sequence, int3
 }
 
 const Batch& BatchBuilder::build(const Plan& plan, const Scheduler& scheduler,
-                                 const WantedBySequence& wanted) {
+                                 const WantedBySequence& wanted,
+                                 std::span<const int32_t> previous_rows) {
   const KvConfig& kv = scheduler.kv().config();
   clear(kv.groups.size());
   for (const PlanItem& item : plan.items) {
     const Sequence& sequence = scheduler.sequence(item.sequence);
-    add_item(item, sequence, kv.block_size, wanted(sequence));
+    add_item(item, sequence, kv.block_size, wanted(sequence), previous_rows);
   }
   output_rows_.insert(output_rows_.end(), hidden_rows_.begin(), hidden_rows_.end());
   batch_ = Batch{};

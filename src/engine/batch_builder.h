@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <vector>
 
 #include "backend/batch.h"
@@ -23,7 +24,10 @@ class BatchBuilder {
   };
   using WantedBySequence = std::function<Wanted(const Sequence&)>;
 
-  const Batch& build(const Plan& plan, const Scheduler& scheduler, const WantedBySequence& wanted);
+  // `previous_rows`: by the samples of the plan before this one, where that is not committed, the
+  // rows in which the backend draws them.
+  const Batch& build(const Plan& plan, const Scheduler& scheduler, const WantedBySequence& wanted,
+                     std::span<const int32_t> previous_rows);
 
   // Where the output of the item's last row is, among the step's logits or its hidden states. Its
   // other rows, where they have output, come right before.
@@ -38,7 +42,7 @@ class BatchBuilder {
 
   void clear(size_t groups);
   void add_item(const PlanItem& item, const Sequence& sequence, int32_t block_size,
-                const Wanted& wanted);
+                const Wanted& wanted, std::span<const int32_t> previous_rows);
 
   std::vector<int32_t> tokens_;
   std::vector<int32_t> positions_;

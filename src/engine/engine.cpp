@@ -11,6 +11,7 @@
 #include "engine/engine_loop.h"
 #include "engine/loaded_model.h"
 #include "engine/request_check.h"
+#include "engine/start_engine.h"
 
 namespace octavo {
 namespace {
@@ -138,10 +139,14 @@ class EngineImpl final : public Engine {
 
 }  // namespace
 
+std::unique_ptr<Engine> start_engine(LoadedModel model, const EngineConfig& config) {
+  return std::make_unique<EngineImpl>(std::move(model), config);
+}
+
 Result<std::unique_ptr<Engine>> Engine::create(const EngineConfig& config) {
   try {
     OCTAVO_ASSIGN(LoadedModel model, load_model(config));
-    return std::unique_ptr<Engine>(std::make_unique<EngineImpl>(std::move(model), config));
+    return start_engine(std::move(model), config);
   } catch (const std::system_error& error) {  // the system gives no more threads
     return resource_error("threads: {}", error.what());
   }

@@ -32,6 +32,11 @@ int64_t now_ms() {
 // What a stopping engine takes to bring its cache to the disk, at the most.
 constexpr int64_t kMostSaveMs = 5000;
 
+// Beside a step of more tokens, what the host does between two steps is nothing; but to launch the
+// next one can take until the device has room for its operations, and tokens should not wait so
+// long.
+constexpr int32_t kMostTokensAhead = 512;
+
 }  // namespace
 
 EngineLoop::EngineLoop(LoadedModel& model, const EngineConfig& config,
@@ -54,7 +59,7 @@ EngineLoop::~EngineLoop() {
 void EngineLoop::run() {
   while (take_mail()) {
     publish_stats();
-    if (scheduler_.has_work()) {
+    if (scheduler_.has_work() || scheduler_.uncommitted_plans() > 0) {
       step();
       idle_since_ = std::chrono::steady_clock::now();
       memory_given_back_ = false;
@@ -75,6 +80,7 @@ void EngineLoop::wait_for_mail() {
 }
 
 void EngineLoop::end_everything() {
+  land_all();
   for (const auto& [id, active] : active_) {
     active.submission.channel->end(active.submission.outputs);
   }
@@ -148,22 +154,51 @@ void EngineLoop::cancel(uint64_t key) {
 void EngineLoop::step() {
   scheduler_.set_time(now_ms());
   const Plan& plan = scheduler_.plan(static_cast<int32_t>(config_.batch_tokens));
-  OCTAVO_CHECK(!plan.empty(), "there is work and nothing to do");
-  const Batch& batch = batch_builder_.build(
-      plan, scheduler_, [this](const Sequence& sequence) { return wanted_of(sequence); });
+  const bool launches = !plan.empty();
+  OCTAVO_CHECK(launches || scheduler_.uncommitted_plans() > 0, "there is work and nothing to do");
+  if (launches) launch(plan);
+  const bool leaves_one = launches && model_.runs_ahead && !flight_of(plan.step).lands_at_once;
+  while (scheduler_.uncommitted_plans() > (leaves_one ? 1 : 0)) land();
+}
+
+void EngineLoop::launch(const Plan& plan) {
+  const bool follows = scheduler_.uncommitted_plans() > 1;
+  const std::span<const int32_t> previous_rows =
+      follows ? flight_of(plan.step - 1).sampling_rows : std::span<const int32_t>();
+  Flight& flight = flight_of(plan.step);
+  flight.plan = &plan;
+  last_launched_ = plan.step;
+  const Batch& batch = flight.batch.build(
+      plan, scheduler_, [this](const Sequence& sequence) { return wanted_of(sequence); },
+      previous_rows);
   note_started(plan);
-  model_.backend->begin_step(batch);
+  for (const ExtentId extent : plan.new_extents) {
+    const BlockRange blocks = extent_blocks(extent);
+    model_.kv_store->commit(blocks.first, blocks.count);
+  }
+  Backend& backend = *model_.backend;
+  backend.begin_step(batch);
   tiers_.perform(plan.moves);
   const StepOutput output = model_.model->forward(batch, *model_.kv_store);
-  make_sample_rows(plan);
-  sampled_.assign(rows_.size(), {});
-  model_.backend->sample(output.logits, rows_, /*allowed=*/{}, sampled_);
-  hidden_states_.resize(static_cast<size_t>(output.hidden_states.elements()));
-  if (!hidden_states_.empty()) model_.backend->read(output.hidden_states, hidden_states_);
-  deliver(plan);
-  count_step(plan);
-  scheduler_.commit(plan, results_);
+  make_sample_rows(flight, previous_rows);
+  backend.sample(output.logits, flight.rows, /*allowed=*/{});
+  flight.hidden_states.resize(static_cast<size_t>(output.hidden_states.elements()));
+  if (!flight.hidden_states.empty()) backend.read(output.hidden_states, flight.hidden_states);
+  count_computed(plan);
+}
+
+void EngineLoop::land() {
+  const auto uncommitted = static_cast<uint64_t>(scheduler_.uncommitted_plans());
+  const Flight& flight = flight_of(last_launched_ + 1 - uncommitted);
+  sampled_.assign(flight.rows.size(), {});
+  model_.backend->collect(sampled_);
+  deliver(flight);
+  scheduler_.commit(*flight.plan, results_);
   forget_finished();
+}
+
+void EngineLoop::land_all() {
+  while (scheduler_.uncommitted_plans() > 0) land();
 }
 
 // The first item of a request begins where its prompt's known prefix ends.
@@ -206,74 +241,98 @@ EngineLoop::Positions EngineLoop::positions_to_read(const Active& active,
 
 // A scored prompt has a row per position that has a next token, an embedding none; all else has a
 // row per sample.
-void EngineLoop::make_sample_rows(const Plan& plan) {
-  rows_.clear();
+void EngineLoop::make_sample_rows(Flight& flight, std::span<const int32_t> previous_rows) {
+  const Plan& plan = *flight.plan;
+  flight.rows.clear();
+  flight.texts.clear();
+  flight.first_rows.clear();
+  flight.sampling_rows.assign(plan.samples.size(), -1);
+  flight.lands_at_once = plan.token_count > kMostTokensAhead;
   for (size_t i = 0; i < plan.items.size(); ++i) {
     const PlanItem& item = plan.items[i];
     const Sequence& first = scheduler_.sequence(item.sequence);
     const Active& active = active_.at(first.request());
     const OutputRules& rules = *active.submission.rules;
+    flight.first_rows.push_back(flight.rows.size());
     if (active.submission.embed) continue;
     if (active.submission.score_prompt) {
       const Positions positions = positions_to_read(active, item);
       const int32_t end = item.first_position + item.q_len;
       for (int32_t p = positions.first; p < positions.end; ++p) {
-        rows_.push_back({.logits_row = batch_builder_.last_output_row(i) - (end - 1 - p),
-                         .params = &rules.params,
-                         .forced = first.tokens()[static_cast<size_t>(p) + 1]});
+        flight.rows.push_back({.logits_row = flight.batch.last_output_row(i) - (end - 1 - p),
+                               .params = &rules.params,
+                               .forced = first.tokens()[static_cast<size_t>(p) + 1]});
       }
       continue;
     }
     for (int32_t k = 0; k < item.sample_count; ++k) {
-      const SequenceId id =
-          plan.samples[static_cast<size_t>(item.first_sample) + static_cast<size_t>(k)];
-      const Sequence& sequence = scheduler_.sequence(id);
-      if (active.beams) {
-        rows_.push_back({.logits_row = batch_builder_.last_output_row(i), .params = &rules.params});
-        continue;
+      const auto sample = static_cast<size_t>(item.first_sample) + static_cast<size_t>(k);
+      flight.sampling_rows[sample] = static_cast<int32_t>(flight.rows.size());
+      SampleRow row = sample_row(active, scheduler_.sequence(plan.samples[sample]));
+      row.logits_row = flight.batch.last_output_row(i);
+      if (item.previous_row >= 0 && rules.params.has_penalties()) {
+        std::vector<int32_t>& text =
+            flight.texts.emplace_back(row.tokens.begin(), row.tokens.end());
+        text.push_back(~previous_rows[static_cast<size_t>(item.previous_row)]);
+        row.tokens = text;
       }
-      const auto output = static_cast<size_t>(sequence.output_index());
-      rows_.push_back({.logits_row = batch_builder_.last_output_row(i),
-                       .params = &rules.params,
-                       .seed = *rules.params.seed,  // make_rules gave one
-                       .output_index = static_cast<uint32_t>(output),
-                       .position = static_cast<uint32_t>(sequence.tokens().size()),
-                       .tokens = sequence.tokens(),
-                       .prompt_length = sequence.prompt_length(),
-                       .banned = active.outputs[output].banned()});
+      flight.rows.push_back(row);
     }
   }
 }
 
-void EngineLoop::deliver(const Plan& plan) {
+SampleRow EngineLoop::sample_row(const Active& active, const Sequence& sequence) const {
+  const OutputRules& rules = *active.submission.rules;
+  if (active.beams) return {.params = &rules.params};
+  const auto output = static_cast<size_t>(sequence.output_index());
+  const int32_t position = sequence.expected_length() - 1;  // this sample is expected already
+  return {.params = &rules.params,
+          .seed = *rules.params.seed,  // make_rules gave one
+          .output_index = static_cast<uint32_t>(output),
+          .position = static_cast<uint32_t>(position),
+          .tokens = sequence.tokens(),
+          .prompt_length = sequence.prompt_length(),
+          .banned = active.outputs[output].banned(position - sequence.prompt_length())};
+}
+
+// What belongs to requests that are over was computed in vain.
+void EngineLoop::deliver(const Flight& flight) {
+  const Plan& plan = *flight.plan;
   results_.assign(plan.samples.size(), {});
-  size_t row = 0;  // walks rows_ as make_sample_rows made them
+  int64_t generated = 0;
   for (size_t i = 0; i < plan.items.size(); ++i) {
     const PlanItem& item = plan.items[i];
-    Active& active = active_.at(scheduler_.sequence(item.sequence).request());
+    const auto found = active_.find(scheduler_.sequence(item.sequence).request());
+    if (found == active_.end()) continue;
+    Active& active = found->second;
     if (active.submission.embed) {
-      deliver_embedding(active, item, batch_builder_.last_output_row(i));
+      const auto last_row = static_cast<size_t>(flight.batch.last_output_row(i));
+      const auto size = static_cast<size_t>(model_.info.embedding_size);
+      deliver_embedding(active, item, flight.hidden_states.data() + last_row * size);
       continue;
     }
     if (active.submission.score_prompt) {
-      const Positions positions = positions_to_read(active, item);
-      deliver_scores(active, item, row);
-      row += static_cast<size_t>(positions.end - positions.first);
+      deliver_scores(active, item, flight.first_rows[i]);
       continue;
     }
-    for (int32_t k = 0; k < item.sample_count; ++k, ++row) {
+    for (int32_t k = 0; k < item.sample_count; ++k) {
       const auto sample = static_cast<size_t>(item.first_sample) + static_cast<size_t>(k);
       const Sequence& sequence = scheduler_.sequence(plan.samples[sample]);
+      if (!sequence.wants_results_of(plan.step)) continue;
+      SampledToken& sampled = sampled_[flight.first_rows[i] + static_cast<size_t>(k)];
+      ++generated;
       if (active.beams) {
-        deliver_beam(active, sequence, sample, sampled_[row]);
+        deliver_beam(active, sequence, sample, sampled);
         continue;
       }
-      results_[sample] = deliver_token(active, sequence, sampled_[row]);
+      results_[sample] = deliver_token(active, sequence, sampled);
       if (results_[sample].finished && --active.unfinished == 0) {
         finished_.push_back(sequence.request());
       }
     }
   }
+  const std::lock_guard lock(stats_mutex_);
+  stats_.generated_tokens += generated;
 }
 
 void EngineLoop::deliver_scores(Active& active, const PlanItem& item, size_t first_row) {
@@ -293,14 +352,14 @@ void EngineLoop::deliver_scores(Active& active, const PlanItem& item, size_t fir
   send(active, std::move(event));
 }
 
-void EngineLoop::deliver_embedding(Active& active, const PlanItem& item, int32_t last_row) {
+// `last_state`: that of the item's last row, which those of the rows before precede.
+void EngineLoop::deliver_embedding(Active& active, const PlanItem& item, const float* last_state) {
   const Positions positions = positions_to_read(active, item);
   const auto size = static_cast<size_t>(model_.info.embedding_size);
   active.state_sum.resize(size);
-  const int32_t end = item.first_position + item.q_len;
+  const int32_t last = item.first_position + item.q_len - 1;
   for (int32_t p = positions.first; p < positions.end; ++p) {
-    const auto row = static_cast<size_t>(last_row - (end - 1 - p));
-    const float* state = hidden_states_.data() + row * size;
+    const float* state = last_state - static_cast<size_t>(last - p) * size;
     for (size_t i = 0; i < size; ++i) active.state_sum[i] += state[i];
   }
   active.read_positions = positions.end;
@@ -382,29 +441,35 @@ void EngineLoop::forget_finished() {
   finished_.clear();
 }
 
+EngineLoop::BlockRange EngineLoop::extent_blocks(ExtentId extent) const {
+  const int64_t size = model_.kv.extent_blocks;
+  const int64_t first = extent * size;
+  return {first, std::min(size, model_.kv_store->block_count() - first)};
+}
+
 bool EngineLoop::give_back_idle_memory() {
   // Mail first: what is cached is still there for it.
   if (!tiers_.save(scheduler_, [this] { return mailbox_->has_arrived(); })) return false;
-  const int64_t extent_blocks = model_.kv.extent_blocks;
-  for (const ExtentId extent : scheduler_.release_idle()) {
-    const int64_t first = extent * extent_blocks;
-    model_.kv_store->release(first,
-                             std::min(extent_blocks, model_.kv_store->block_count() - first));
+  std::vector<ExtentId> extents = scheduler_.release_idle();
+  std::ranges::sort(extents);
+  // Neighbours together: a store may have larger extents than the pool.
+  for (size_t i = 0; i < extents.size();) {
+    BlockRange blocks = extent_blocks(extents[i]);
+    for (++i; i < extents.size() && extents[i] == extents[i - 1] + 1; ++i) {
+      blocks.count += extent_blocks(extents[i]).count;
+    }
+    model_.kv_store->release(blocks.first, blocks.count);
   }
   model_.host_memory->release();
   return true;
 }
 
-void EngineLoop::count_step(const Plan& plan) {
+void EngineLoop::count_computed(const Plan& plan) {
   const std::lock_guard lock(stats_mutex_);
   ++stats_.steps;
   for (const PlanItem& item : plan.items) {
-    const Sequence& sequence = scheduler_.sequence(item.sequence);
-    const Submission& submission = active_.at(sequence.request()).submission;
-    if (!submission.score_prompt && !submission.embed) {
-      stats_.generated_tokens += item.sample_count;
-    }
-    const int32_t prompt_left = sequence.prompt_length() - item.first_position;
+    const int32_t prompt_left =
+        scheduler_.sequence(item.sequence).prompt_length() - item.first_position;
     stats_.prompt_tokens += std::clamp(prompt_left, 0, item.q_len);
   }
 }

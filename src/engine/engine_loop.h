@@ -1,11 +1,16 @@
 // EngineLoop: the thread that plans, computes, samples and commits, step after step.
 //
+// Where the backend computes while the host goes on, the loop runs ahead: it plans and launches a
+// step before it waits for the tokens of the one before, so that the device always has one to do.
+//
 // Owns the scheduler and the state of every running request; touched by its own thread only, except
 // for the Mailbox and the statistics. Takes the model by reference: the engine owns both.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -63,10 +68,28 @@ class EngineLoop {
   void start(Submission submission);
   void cancel(uint64_t key);
 
+  // A step that was launched, until its plan is committed.
+  struct Flight {
+    const Plan* plan = nullptr;
+    BatchBuilder batch;
+    std::vector<SampleRow> rows;             // what is sampled, item by item
+    std::deque<std::vector<int32_t>> texts;  // of rows whose last token is still to come
+    std::vector<size_t> first_rows;          // [items] of `rows`
+    std::vector<int32_t> sampling_rows;      // [samples of the plan] their rows; -1: it has none
+    std::vector<float> hidden_states;
+    // Its tokens should not wait for the next step's launch.
+    bool lands_at_once = false;
+  };
+
   void step();
+  void launch(const Plan& plan);
+  void land();  // the oldest step
+  void land_all();
+  Flight& flight_of(uint64_t step) { return flights_[step % flights_.size()]; }
   void note_started(const Plan& plan);
-  void make_sample_rows(const Plan& plan);
-  void deliver(const Plan& plan);
+  void make_sample_rows(Flight& flight, std::span<const int32_t> previous_rows);
+  SampleRow sample_row(const Active& active, const Sequence& sequence) const;
+  void deliver(const Flight& flight);
   void send(Active& active, Event event);
   struct Positions {
     int32_t first = 0;
@@ -75,15 +98,20 @@ class EngineLoop {
   BatchBuilder::Wanted wanted_of(const Sequence& sequence) const;
   Positions positions_to_read(const Active& active, const PlanItem& item) const;
   void deliver_scores(Active& active, const PlanItem& item, size_t first_row);
-  void deliver_embedding(Active& active, const PlanItem& item, int32_t last_row);
+  void deliver_embedding(Active& active, const PlanItem& item, const float* last_state);
   SampleResult deliver_token(Active& active, const Sequence& sequence, const SampledToken& sampled);
   void deliver_beam(Active& active, const Sequence& sequence, size_t sample, SampledToken& sampled);
   void deliver_hypotheses(Active& active);
   void forget_finished();
   void wait_for_mail();
+  struct BlockRange {
+    int64_t first = 0;
+    int64_t count = 0;
+  };
+  BlockRange extent_blocks(ExtentId extent) const;
   bool give_back_idle_memory();  // false: mail came first
   void end_everything();
-  void count_step(const Plan& plan);
+  void count_computed(const Plan& plan);
   void publish_stats();
 
   LoadedModel& model_;
@@ -91,18 +119,17 @@ class EngineLoop {
   std::shared_ptr<Mailbox> mailbox_;
   Scheduler scheduler_;
   CacheTiers tiers_;
-  BatchBuilder batch_builder_;
   std::unordered_map<RequestId, Active> active_;
   std::unordered_map<uint64_t, RequestId> requests_by_key_;
   // By key: requests whose prefix is on its way from the disk. The scheduler does not know them
   // yet.
   std::unordered_map<uint64_t, Submission> fetching_;
 
-  // Of the step in progress: what to sample, item by item, what was drawn, the hidden states that
-  // were wanted, and what the scheduler is told about it.
-  std::vector<SampleRow> rows_;
+  std::array<Flight, 2> flights_;  // that of step s is flights_[s % 2]
+  uint64_t last_launched_ = 0;     // step
+
+  // Of the step that lands: what was drawn, and what the scheduler is told about it.
   std::vector<SampledToken> sampled_;
-  std::vector<float> hidden_states_;
   std::vector<SampleResult> results_;
   std::vector<RequestId> finished_;
 

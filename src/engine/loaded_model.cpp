@@ -194,7 +194,9 @@ Result<LoadedModel> load_model(const EngineConfig& config) {
                      {},
                      {},
                      {},
+                     false,
                      {}};
+  loaded.runs_ahead = loaded.backend->is_asynchronous();
   loaded.info.chat_template = std::move(template_source);
   OCTAVO_TRY(describe(config, loaded));
   OCTAVO_TRY(make_kv(config, loaded));

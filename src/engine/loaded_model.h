@@ -34,6 +34,8 @@ struct LoadedModel {
   std::optional<DiskStore> disk_store;      // opened, not started
   KvConfig kv;                              // the bookkeeping that fits kv_store
   SwapCosts swap_costs;
+  // Whether a step is launched before the tokens of the one before it are known.
+  bool runs_ahead = false;
   ModelInfo info;
 };
 

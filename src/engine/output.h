@@ -35,9 +35,9 @@ class Output {
   Output(const text::Tokenizer& tokenizer, const OutputRules& rules)
       : rules_(rules), detokenizer_(tokenizer), stop_matcher_(rules.stop_strings) {}
 
-  // Tokens that must not be drawn next.
-  std::span<const int32_t> banned() const {
-    return generated_ < rules_.params.min_tokens ? rules_.banned_before : rules_.never_drawn;
+  // Tokens that must not be drawn as the output's token `index`.
+  std::span<const int32_t> banned(int32_t index) const {
+    return index < rules_.params.min_tokens ? rules_.banned_before : rules_.never_drawn;
   }
 
   // Takes the next token. `out` gets the text that is now certain; the result says whether the

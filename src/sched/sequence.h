@@ -35,6 +35,10 @@ class alignas(64) Sequence {
   std::span<const TokenId> tokens() const { return tokens_; }
   int32_t prompt_length() const { return prompt_length_; }
   int32_t generated_length() const { return static_cast<int32_t>(tokens_.size()) - prompt_length_; }
+  // Length with the samples that are drawn but not committed.
+  int32_t expected_length() const {
+    return static_cast<int32_t>(tokens_.size()) + uncommitted_samples_;
+  }
 
   // Positions whose K and V are written once every plan made so far has run.
   int32_t computed_length() const { return computed_; }
@@ -62,10 +66,6 @@ class alignas(64) Sequence {
   // The one order of service, lowest first: admission follows it and preemption goes backwards.
   using Rank = std::tuple<int32_t, uint64_t, int32_t>;  // priority, arrival, output index
   Rank rank() const { return {priority_, request_, output_index_}; }
-  // Length with the samples that are drawn but not committed.
-  int32_t expected_length() const {
-    return static_cast<int32_t>(tokens_.size()) + uncommitted_samples_;
-  }
   // How far it could be computed now.
   int32_t goal() const;
   // Tokens that could be computed next; 0 when the next token is not to be drawn any more.

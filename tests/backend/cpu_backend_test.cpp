@@ -221,10 +221,21 @@ TEST(CpuBackend, EmbedsTokensAndWhatThePreviousStepSampled) {
   const std::vector<SampleRow> rows = {{.logits_row = 1, .params = &greedy},
                                        {.logits_row = 0, .params = &greedy}};
   std::vector<SampledToken> sampled(2);
-  backend->sample(view(logits, 10), rows, {}, sampled);
+  backend->sample(view(logits, 10), rows, {});
+  backend->collect(sampled);
   EXPECT_EQ(sampled[0].token, 9);
   EXPECT_EQ(sampled[1].token, 3);
   expect_rows(SimpleBatch({~1, 7, ~0}), {3, 7, 9});
+
+  // A step may name rows whose results are not collected yet; these come in their order.
+  backend->sample(view(logits, 10), rows, {});
+  expect_rows(SimpleBatch({~0, ~1}), {9, 3});
+  backend->sample(view(logits, 10), std::span(rows).first(1), {});
+  backend->collect(sampled);
+  EXPECT_EQ(sampled[1].token, 3);
+  sampled.resize(1);
+  backend->collect(sampled);
+  EXPECT_EQ(sampled[0].token, 9);
 }
 
 TEST(CpuBackendDeathTest, StopsAtBrokenBatches) {
@@ -258,7 +269,9 @@ TEST(CpuBackend, SamplesTheSameWithAnyThreadsAndObeysTheMask) {
   }
   const auto run = [&](int threads, std::span<const uint32_t> allowed) {
     std::vector<SampledToken> out(rows.size());
-    make_backend(threads)->sample(view(logits, kVocabulary), rows, allowed, out);
+    const auto backend = make_backend(threads);
+    backend->sample(view(logits, kVocabulary), rows, allowed);
+    backend->collect(out);
     std::vector<int32_t> tokens;
     tokens.reserve(out.size());
     for (const SampledToken& token : out) tokens.push_back(token.token);

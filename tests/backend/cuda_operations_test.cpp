@@ -406,6 +406,7 @@ std::vector<float> attend(Backend& backend, const Attention& shape,
   int32_t blocks = 1;
   const auto tables = make_tables(sequences, shape.block_size, blocks);
   const auto store = backend.create_kv_store(kv, blocks).value();
+  store->commit(0, blocks);
   const RopeTable rope = make_rope(shape);
 
   std::vector<float> out;
@@ -496,6 +497,10 @@ TEST_F(CudaOperations, BlocksAreCopiedAndSwapped) {
   for (std::byte& byte : host) byte = static_cast<std::byte>(random() >> 56);
   const std::vector<std::byte> before = host;
   const std::vector<BlockSwap> in = {{4999, 1}, {7, 0}};
+  const auto commit = [&store] {
+    for (const int64_t block : {7, 12, 4999}) store->commit(block, 1);
+  };
+  commit();
   gpu_->swap_blocks(*store, host.data(), in, SwapDirection::in);
   const std::vector<BlockCopy> copies = {{0, 4999, 12}};
   gpu_->copy_blocks(*store, copies);
@@ -506,7 +511,8 @@ TEST_F(CudaOperations, BlocksAreCopiedAndSwapped) {
                          host.begin() + static_cast<int64_t>(3 * bytes)));
   EXPECT_TRUE(std::equal(before.begin(), before.begin() + static_cast<int64_t>(bytes),
                          host.begin() + static_cast<int64_t>(2 * bytes)));
-  store->release(0, 5000);  // and it can be written again
+  store->release(0, 5000);
+  commit();  // and it can be written again
   gpu_->swap_blocks(*store, host.data(), in, SwapDirection::in);
 }
 

@@ -172,7 +172,8 @@ std::vector<SampledToken> draw(Backend& backend, const std::vector<float>& logit
   backend.begin_step(batch.batch);
   const Tensor x = bring(backend, logits, batch.batch);
   std::vector<SampledToken> drawn(rows.size());
-  backend.sample(x, rows, allowed, drawn);
+  backend.sample(x, rows, allowed);
+  backend.collect(drawn);
   return drawn;
 }
 

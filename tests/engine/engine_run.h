@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/start_engine.h"
 #include "octavo/engine.h"
 
 namespace octavo {
@@ -34,13 +35,25 @@ inline Request greedy(std::vector<int32_t> prompt, int32_t max_tokens) {
   return request;
 }
 
-inline std::unique_ptr<Engine> make_engine(const EngineConfig& config) {
-  auto engine = Engine::create(config);
-  if (!engine) {
-    ADD_FAILURE() << engine.error().message;
-    std::abort();  // a test without its engine has nothing to say
+// What a test cannot go on without.
+template <class T>
+T must(Result<T> result) {
+  if (!result) {
+    ADD_FAILURE() << result.error().message;
+    std::abort();
   }
-  return std::move(engine).value();
+  return std::move(result).value();
+}
+
+inline std::unique_ptr<Engine> make_engine(const EngineConfig& config) {
+  return must(Engine::create(config));
+}
+
+// An engine that runs a step ahead, as on a GPU, whatever its backend does.
+inline std::unique_ptr<Engine> make_engine_ahead(const EngineConfig& config) {
+  LoadedModel model = must(load_model(config));
+  model.runs_ahead = true;
+  return start_engine(std::move(model), config);
 }
 
 // Everything that came out of one output.

@@ -6,7 +6,9 @@
 #include <fstream>
 #include <thread>
 
+#include "backend/cuda/create_cuda_backend.h"
 #include "engine_run.h"
+#include "gguf/builtin_model.h"
 
 namespace octavo {
 namespace {
@@ -392,7 +394,7 @@ constexpr bool kSizeFollowsUse = false;
 constexpr bool kSizeFollowsUse = true;
 #endif
 
-// What the process holds at rest, while it serves, and at rest again, in bytes.
+// What is held at rest, while the engine serves, and at rest again, in bytes.
 struct MemoryUse {
   int64_t after_start = 0;
   int64_t under_load = 0;
@@ -402,8 +404,8 @@ struct MemoryUse {
 };
 
 // `requests` of 120 tokens each, all of them different.
-MemoryUse use_memory(Engine& engine, int requests) {
-  MemoryUse use{.after_start = resident_bytes()};
+MemoryUse use_memory(Engine& engine, int requests, int64_t (*held_bytes)() = resident_bytes) {
+  MemoryUse use{.after_start = held_bytes()};
   std::vector<std::unique_ptr<Stream>> streams;
   streams.reserve(static_cast<size_t>(requests));
   for (int i = 0; i < requests; ++i) {
@@ -414,13 +416,13 @@ MemoryUse use_memory(Engine& engine, int requests) {
     }
   }
   use.loaded = engine.stats();
-  use.under_load = resident_bytes();
+  use.under_load = held_bytes();
   for (int i = 0; i < 200 && engine.stats().blocks_cached > 0; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
     engine.cache_snapshot();  // who watches does not keep it awake
   }
   use.idle = engine.stats();
-  use.idle_again = resident_bytes();
+  use.idle_again = held_bytes();
   return use;
 }
 
@@ -461,6 +463,49 @@ TEST(Engine, TheHostTiersMemoryIsGivenBackToo) {
   const Request request = greedy(counting(0, 100), 20);
   config.kv_host_memory_bytes = 0;
   EXPECT_EQ(run_to_end(*engine, request), run_to_end(*make_engine(config), request));
+}
+
+TEST(Engine, CudaMemoryFollowsUse) {
+  if (cuda::device_count() == 0) GTEST_SKIP() << "no CUDA device";
+  EngineConfig config;
+  config.model_path = gguf::builtin_model_name;
+  config.device = "cuda";
+  config.kv_idle_seconds = 1;
+  config.kv_memory_bytes = int64_t{8} << 30;
+  auto engine = make_engine(config);
+  const MemoryUse use = use_memory(*engine, 200, [] {
+    const cuda::GpuMemory memory = cuda::gpu_memory(0);
+    return memory.total - memory.free;
+  });
+  const int64_t held = use.loaded.blocks_cached * use.loaded.block_bytes;
+  constexpr int64_t kExtent = int64_t{16} << 20;
+  ASSERT_GT(held, 4 * kExtent);
+  EXPECT_GE(use.under_load, use.after_start + held - kExtent);
+  EXPECT_LT(use.under_load, use.after_start + 4 * held + (int64_t{1} << 30));
+  EXPECT_LE(use.idle_again, use.under_load - held + 2 * kExtent);
+  EXPECT_EQ(run_to_end(*engine, greedy({5}, 3))[0].tokens.size(), 3u);
+}
+
+// Where an end is foreseen nothing is computed in vain, else one step is.
+TEST(Engine, RunsAStepAheadAndNoFurther) {
+  const EngineConfig config = golden_config("llama");
+  const auto steps_of = [](std::unique_ptr<Engine> engine, const Request& request) {
+    const std::vector<OutputRecord> outputs = run_to_end(*engine, request);
+    return std::pair(engine->stats().steps, outputs.front().tokens);
+  };
+  Request request = greedy({5, 6, 7}, 12);
+  const auto [steps, tokens] = steps_of(make_engine(config), request);
+  EXPECT_EQ(steps, 12);
+  EXPECT_EQ(steps_of(make_engine_ahead(config), request), std::pair(steps, tokens));
+
+  const auto stop = std::find_if(tokens.begin() + 2, tokens.end(), [&](int32_t token) {
+    return std::count(tokens.begin(), tokens.end(), token) == 1;
+  });
+  ASSERT_NE(stop, tokens.end());
+  request.sampling.stop_token_ids = {*stop};
+  const std::vector<int32_t> until(tokens.begin(), stop + 1);
+  EXPECT_EQ(steps_of(make_engine(config), request), std::pair(std::ssize(until), until));
+  EXPECT_EQ(steps_of(make_engine_ahead(config), request), std::pair(std::ssize(until) + 1, until));
 }
 
 }  // namespace

@@ -25,10 +25,11 @@ struct Case {
   const char* model;
   const char* kv_dtype;
   const char* device = "cpu";
+  bool runs_ahead = false;  // by itself; a GPU does in any case
 };
 
 void PrintTo(const Case& c, std::ostream* out) {
-  *out << c.model << ", " << c.kv_dtype << ", " << c.device;
+  *out << c.model << ", " << c.kv_dtype << ", " << c.device << (c.runs_ahead ? ", ahead" : "");
 }
 
 EngineConfig config_of(const Case& c, int threads) {
@@ -72,7 +73,7 @@ TEST_P(Independence, CrowdedEqualsAlone) {
     EngineConfig config = config_of(GetParam(), threads);
     config.kv_memory_bytes = kv_memory;
     config.batch_tokens = 24 + threads;  // prompts come in chunks, cut elsewhere each time
-    auto engine = make_engine(config);
+    auto engine = GetParam().runs_ahead ? make_engine_ahead(config) : make_engine(config);
     std::mt19937 random(static_cast<uint32_t>(threads));
     std::vector<std::unique_ptr<Stream>> streams;
     for (const Request& request : requests) {
@@ -122,6 +123,11 @@ INSTANTIATE_TEST_SUITE_P(Models, Independence,
                          testing::Values(Case{"llama", "f16"}, Case{"llama_q4_1", "f16"},
                                          Case{"qwen3", "f16"}, Case{"gemma3", "f16"},
                                          Case{"qwen3", "q8_0"}, Case{"qwen3", "iq4_nl"}),
+                         name_of);
+INSTANTIATE_TEST_SUITE_P(Ahead, Independence,
+                         testing::Values(Case{"llama", "f32", "cpu", true},
+                                         Case{"gemma3", "f16", "cpu", true},
+                                         Case{"qwen3", "q8_0", "cpu", true}),
                          name_of);
 INSTANTIATE_TEST_SUITE_P(Cuda, Independence,
                          testing::Values(Case{"llama", "f32", "cuda"},

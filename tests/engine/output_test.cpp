@@ -79,19 +79,16 @@ TEST_F(OutputTest, MinTokensPutsEndsOff) {
   const OutputRules rules = *make_rules(
       {.prompt = {5}, .sampling = {.min_tokens = 2, .stop_token_ids = {7}}}, info_, *tokenizer_);
   const int32_t eos = *tokenizer_->eos();
-  Output output(*tokenizer_, rules);
-  std::string text;
-  const auto is_banned = [&output](int32_t token) {
-    const auto banned = output.banned();
+  const Output output(*tokenizer_, rules);
+  const auto is_banned = [&output](int32_t token, int32_t index) {
+    const auto banned = output.banned(index);
     return std::find(banned.begin(), banned.end(), token) != banned.end();
   };
-  EXPECT_TRUE(is_banned(eos));
-  EXPECT_TRUE(is_banned(7));
-  output.accept(20, text);
-  EXPECT_TRUE(is_banned(eos));
-  output.accept(20, text);
-  EXPECT_FALSE(is_banned(eos));
-  EXPECT_FALSE(is_banned(7));
+  for (const int32_t token : {eos, 7}) {
+    EXPECT_TRUE(is_banned(token, 0));
+    EXPECT_TRUE(is_banned(token, 1));
+    EXPECT_FALSE(is_banned(token, 2));
+  }
   const OutputRules ignoring =
       *make_rules({.prompt = {5}, .sampling = {.ignore_eos = true}}, info_, *tokenizer_);
   EXPECT_EQ(ignoring.never_drawn, tokenizer_->special().end_of_generation);

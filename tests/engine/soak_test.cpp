@@ -226,6 +226,7 @@ void idle(Engine& engine, Reached& reached) {
 void run_round(const Place& place, uint32_t seed, Reached& reached) {
   SCOPED_TRACE("OCTAVO_TEST_SEED=" + std::to_string(seed));
   Random random(seed);
+  const bool runs_ahead = random.one_in(2);
   const std::string kv_dtype = turn(place.kv_types, seed);
   const PooledModel model(random_model(kv_dtype, random), turn(kPoolings, seed));
   EngineConfig calm = model.config();
@@ -244,10 +245,11 @@ void run_round(const Place& place, uint32_t seed, Reached& reached) {
     add_kinds(requests, turn(kBatchTokens, seed), random);
     for (const Request& request : requests) alone.push_back(run_to_end(*engine, request));
   }
+  const auto make = runs_ahead ? make_engine_ahead : make_engine;
   const ScratchFolder folder;
   const EngineConfig config =
       random_config(calm, seed, block_bytes, random, folder.path("kv.disk"));
-  auto engine = make_engine(config);
+  auto engine = make(config);
   const uint32_t idle_after = random.up_to(3);
   for (uint32_t pass = 0; pass < 3; ++pass) {
     ASSERT_NO_FATAL_FAILURE(compare(*engine, requests, alone, random, reached));
@@ -255,7 +257,7 @@ void run_round(const Place& place, uint32_t seed, Reached& reached) {
     if (pass < 2 && !random.one_in(3)) continue;
     reached.add(engine->stats());
     engine = nullptr;  // what is on the disk, the next one finds
-    if (pass < 2) engine = make_engine(config);
+    if (pass < 2) engine = make(config);
   }
 }
 

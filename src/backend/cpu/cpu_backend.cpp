@@ -48,7 +48,8 @@ Result<std::unique_ptr<CpuBackend>> CpuBackend::create(const CpuOptions& options
 }
 
 CpuBackend::CpuBackend(int threads, const Kernels& kernels)
-    : Backend(fmt::format("cpu ({}, {} thread{})", kernels.name, threads, threads == 1 ? "" : "s")),
+    : Backend(fmt::format("cpu ({}, {} thread{})", kernels.name, threads, threads == 1 ? "" : "s"),
+              /*is_asynchronous=*/false),
       pool_(threads),
       kernels_(kernels),
       sampler_scratch_(static_cast<size_t>(threads)) {}
@@ -85,18 +86,16 @@ void CpuBackend::begin_step(const Batch& batch) {
   rope_cache_.begin_step();
   attention_plans_.begin_step();
   step_tokens_.clear();
-  for (const int32_t token : batch.tokens) {
-    if (token >= 0) {
-      step_tokens_.push_back(token);
-      continue;
-    }
-    const int32_t inverted = ~token;
-    const auto row = static_cast<size_t>(inverted);
-    OCTAVO_CHECK(row < sampled_.size(), "row {} of the {} that the previous step sampled", row,
-                 sampled_.size());
-    step_tokens_.push_back(sampled_[row]);
-  }
-  sampled_.clear();
+  for (const int32_t token : batch.tokens) step_tokens_.push_back(known(token));
+}
+
+// A token id, or ~r for what row r of the last draw gave.
+int32_t CpuBackend::known(int32_t token) const {
+  if (token >= 0) return token;
+  const int32_t row = ~token;
+  OCTAVO_CHECK(row < std::ssize(sampled_), "row {} of the {} that the previous step sampled", row,
+               sampled_.size());
+  return sampled_[static_cast<size_t>(row)];
 }
 
 void CpuBackend::copy_blocks(KvStore& store, std::span<const BlockCopy> copies) {
@@ -197,11 +196,11 @@ void CpuBackend::all_reduce(Tensor /*x*/) {
 }
 
 void CpuBackend::sample(Tensor logits, std::span<const SampleRow> rows,
-                        std::span<const uint32_t> allowed, std::span<SampledToken> out) {
-  OCTAVO_CHECK(out.size() == rows.size(), "{} results of {} rows", out.size(), rows.size());
+                        std::span<const uint32_t> allowed) {
   const size_t words = (static_cast<size_t>(logits.columns) + 31) / 32;
   OCTAVO_CHECK(allowed.empty() || allowed.size() == rows.size() * words, "{} mask words of {}",
                allowed.size(), rows.size() * words);
+  std::vector<SampledToken>& out = uncollected_.emplace_back(rows.size());
   const size_t workers = std::min(rows.size(), sampler_scratch_.size());
   pool_.parallel_for(workers, [&](size_t worker) {
     for (size_t i = worker; i < rows.size(); i += workers) {
@@ -209,11 +208,25 @@ void CpuBackend::sample(Tensor logits, std::span<const SampleRow> rows,
       const std::span<const float> row(logits.row(rows[i].logits_row),
                                        static_cast<size_t>(logits.columns));
       const auto mask = allowed.empty() ? allowed : allowed.subspan(i * words, words);
-      out[i] = sample_row(row, rows[i], mask, sampler_scratch_[worker]);
+      SampleRow drawn = rows[i];
+      std::vector<int32_t> tokens;
+      if (!drawn.tokens.empty() && drawn.tokens.back() < 0) {
+        tokens.assign(drawn.tokens.begin(), drawn.tokens.end());
+        tokens.back() = known(tokens.back());
+        drawn.tokens = tokens;
+      }
+      out[i] = sample_row(row, drawn, mask, sampler_scratch_[worker]);
     }
   });
   sampled_.clear();
   for (const SampledToken& token : out) sampled_.push_back(token.token);
+}
+
+void CpuBackend::collect(std::span<SampledToken> out) {
+  OCTAVO_CHECK(!uncollected_.empty() && out.size() == uncollected_.front().size(),
+               "{} results are not what is there", out.size());
+  std::ranges::move(uncollected_.front(), out.begin());
+  uncollected_.pop_front();
 }
 
 }  // namespace octavo::cpu

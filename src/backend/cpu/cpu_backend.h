@@ -8,6 +8,7 @@
 // Thread safety: one thread (the engine's) calls the operations.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -57,11 +58,13 @@ class CpuBackend final : public Backend {
   Tensor output_rows(Tensor x, const Batch& batch) override;
   void soft_cap(Tensor x, float cap) override;
   void all_reduce(Tensor x) override;
-  void sample(Tensor logits, std::span<const SampleRow> rows, std::span<const uint32_t> allowed,
-              std::span<SampledToken> out) override;
+  void sample(Tensor logits, std::span<const SampleRow> rows,
+              std::span<const uint32_t> allowed) override;
+  void collect(std::span<SampledToken> out) override;
 
  private:
   CpuBackend(int threads, const Kernels& kernels);
+  int32_t known(int32_t token) const;
 
   ThreadPool pool_;
   const Kernels& kernels_;
@@ -69,7 +72,8 @@ class CpuBackend final : public Backend {
   RopeCache rope_cache_;
   AttentionPlans attention_plans_;
   std::vector<int32_t> step_tokens_;  // the batch's tokens, ~r replaced by what r sampled
-  std::vector<int32_t> sampled_;      // what the step's rows sampled, for the next step
+  std::vector<int32_t> sampled_;      // what the last draw's rows gave
+  std::deque<std::vector<SampledToken>> uncollected_;
   std::vector<SamplerScratch> sampler_scratch_;  // one per thread
 };
 

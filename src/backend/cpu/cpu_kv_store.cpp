@@ -105,9 +105,13 @@ CpuKvStore::~CpuKvStore() {
   OCTAVO_CHECK(munmap(memory_, memory_bytes_) == 0, "munmap of {} bytes", memory_bytes_);
 }
 
+void CpuKvStore::commit(int64_t first_block, int64_t count) {
+  // The system gives each page as it is first written.
+  check_range(first_block, count);
+}
+
 void CpuKvStore::release(int64_t first_block, int64_t count) {
-  OCTAVO_CHECK(first_block >= 0 && count >= 0 && first_block + count <= block_count_,
-               "blocks {} to {} of {}", first_block, first_block + count, block_count_);
+  check_range(first_block, count);
   // Only pages that lie wholly inside the range: their neighbours hold other blocks' bytes.
   const auto page = static_cast<int64_t>(sysconf(_SC_PAGESIZE));
   const int64_t first_byte = (first_block * block_bytes_ + page - 1) / page * page;

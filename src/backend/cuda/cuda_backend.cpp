@@ -72,7 +72,7 @@ Result<std::unique_ptr<CudaBackend>> CudaBackend::create(const CudaOptions& opti
 
 CudaBackend::CudaBackend(std::string description, const CudaOptions& options, cudaStream_t stream,
                          DeviceScratch scratch, DeviceScratch temporary)
-    : Backend(std::move(description)),
+    : Backend(std::move(description), /*is_asynchronous=*/true),
       deterministic_(options.deterministic),
       wide_tiles_(device_code().warpgroup_products),
       stream_(stream),
@@ -80,6 +80,7 @@ CudaBackend::CudaBackend(std::string description, const CudaOptions& options, cu
       scratch_(std::move(scratch)),
       temporary_(std::move(temporary)),
       arrays_(stream),
+      moves_(stream),
       tape_(stream) {}
 
 CudaBackend::~CudaBackend() {
@@ -128,24 +129,20 @@ void CudaBackend::read(Tensor x, std::span<float> out) {
 
 void CudaBackend::begin_step(const Batch& batch) {
   check_batch(batch);
-  run();   // of a step whose results nobody wanted
-  wait();  // its arrays and scratch memory are used again
+  run();  // of a step whose results nobody wanted
+  // The step before may still be computed. What it uses is used again in the order of the stream.
   scratch_.reset();
   arrays_.begin_step();
   angles_.clear();
   planned_.clear();
   small_step_ = batch.token_count() <= kGraphRows;
 
-  step_tokens_.clear();
   for (const int32_t token : batch.tokens) {
-    const int32_t sampled_row = ~token;
-    const auto row = static_cast<size_t>(sampled_row);
-    OCTAVO_CHECK(token >= 0 || row < sampled_.size(),
-                 "row {} of the {} that the previous step sampled", row, sampled_.size());
-    step_tokens_.push_back(token >= 0 ? token : sampled_[row]);
+    OCTAVO_CHECK(token >= 0 || ~token < sampled_rows_,
+                 "row {} of the {} that the previous step sampled", ~token, sampled_rows_);
   }
-  sampled_.clear();
-  step_.tokens = arrays_.send(kTokensArray, step_tokens_);
+  sampled_rows_ = 0;
+  step_.tokens = arrays_.send(kTokensArray, batch.tokens);
   step_.positions = arrays_.send(kPositionsArray, batch.positions);
   output_rows_ = arrays_.send(kOutputArray, batch.output_rows);
   groups_.assign(batch.groups.size(), Group{});
@@ -157,42 +154,30 @@ void CudaBackend::begin_step(const Batch& batch) {
 }
 
 void CudaBackend::copy_blocks(KvStore& store, std::span<const BlockCopy> copies) {
-  CudaKvStore& blocks = own(store);
-  const auto bytes = static_cast<size_t>(blocks.shape().block_bytes());
   run();
-  for (const BlockCopy& copy : copies) {
-    blocks.commit_block(copy.to);
-    OCTAVO_CUDA(cudaMemcpyAsync(blocks.block(copy.to), blocks.block(copy.from), bytes,
-                                cudaMemcpyDeviceToDevice, stream_));
-  }
+  moves_.copy(own(store), copies);
 }
 
 void CudaBackend::swap_blocks(KvStore& store, std::byte* host, std::span<const BlockSwap> swaps,
                               SwapDirection direction) {
-  CudaKvStore& blocks = own(store);
-  const int64_t bytes = blocks.shape().block_bytes();
   run();
-  for (const BlockSwap& swap : swaps) {
-    OCTAVO_CHECK(swap.host_slot >= 0, "host slot {}", swap.host_slot);
-    blocks.commit_block(swap.block);
-    std::byte* slot = host + swap.host_slot * bytes;
-    std::byte* block = blocks.block(swap.block);
-    const bool out = direction == SwapDirection::out;
-    OCTAVO_CUDA(cudaMemcpyAsync(out ? slot : block, out ? block : slot, static_cast<size_t>(bytes),
-                                out ? cudaMemcpyDeviceToHost : cudaMemcpyHostToDevice, stream_));
+  if (direction == SwapDirection::out) {
+    moves_.swap_out(own(store), host, swaps);
+  } else {
+    moves_.swap_in(own(store), host, swaps);
   }
-  wait();  // the caller's memory is its own again
 }
 
 void CudaBackend::embed(Tensor out, const Weight& table, float scale, const Batch& batch) {
   OCTAVO_CHECK(out.rows == batch.token_count() && out.columns == table.columns());
-  for (const int32_t token : step_tokens_) {
+  for (const int32_t token : batch.tokens) {
     OCTAVO_CHECK(token < table.rows(), "token {} of {}", token, table.rows());
   }
   if (out.rows == 0) return;
   EmbedArgs args = {};
   args.out = out.data;
   args.tokens = step_.tokens;
+  args.sampled = sampler_->tokens();
   if (is_quantized(table.type())) {
     args.table = own(table).quantized();
   } else {
@@ -280,16 +265,6 @@ const CudaBackend::Angles& CudaBackend::angles(const RopeTable& rope, const Batc
   return angles_.back();
 }
 
-void CudaBackend::commit_slots(CudaKvStore& store, int32_t group, const Batch& batch) {
-  Group& state = groups_[static_cast<size_t>(group)];
-  if (state.written) return;
-  for (const int32_t slot : batch.groups[static_cast<size_t>(group)].slots) {
-    OCTAVO_CHECK(slot >= 0, "slot {}", slot);
-    store.commit_block(slot / store.shape().block_size);
-  }
-  state.written = true;
-}
-
 void CudaBackend::rope_and_store(Tensor q, Tensor k, Tensor v, int32_t layer, const RopeTable& rope,
                                  const Batch& batch, KvStore& store) {
   CudaKvStore& blocks = own(store);
@@ -298,7 +273,6 @@ void CudaBackend::rope_and_store(Tensor q, Tensor k, Tensor v, int32_t layer, co
   OCTAVO_CHECK(q.columns % view.head_dim == 0 && k.columns == v.columns &&
                k.columns == int64_t{view.kv_heads} * view.head_dim);
   if (q.rows == 0) return;
-  commit_slots(blocks, group, batch);
   const Angles& turned = angles(rope, batch);
   RopeStoreArgs args = {};
   args.q = q.data;
@@ -389,11 +363,13 @@ void CudaBackend::all_reduce(Tensor /*x*/) {
 }
 
 void CudaBackend::sample(Tensor logits, std::span<const SampleRow> rows,
-                         std::span<const uint32_t> allowed, std::span<SampledToken> out) {
+                         std::span<const uint32_t> allowed) {
   sampler_->launch(logits, rows, allowed, {arrays_, scratch_, tape_, small_step_});
+  sampled_rows_ = static_cast<int32_t>(rows.size());
+}
+
+void CudaBackend::collect(std::span<SampledToken> out) {
   sampler_->collect(out);
-  sampled_.clear();
-  for (const SampledToken& token : out) sampled_.push_back(token.token);
 }
 
 }  // namespace octavo::cuda

@@ -14,6 +14,7 @@
 
 #include "backend/backend.h"
 #include "backend/cuda/attention_plan.h"
+#include "backend/cuda/block_moves.h"
 #include "backend/cuda/create_cuda_backend.h"
 #include "backend/cuda/cublas.h"
 #include "backend/cuda/cuda_kv_store.h"
@@ -57,8 +58,9 @@ class CudaBackend final : public Backend {
   Tensor output_rows(Tensor x, const Batch& batch) override;
   void soft_cap(Tensor x, float cap) override;
   void all_reduce(Tensor x) override;
-  void sample(Tensor logits, std::span<const SampleRow> rows, std::span<const uint32_t> allowed,
-              std::span<SampledToken> out) override;
+  void sample(Tensor logits, std::span<const SampleRow> rows,
+              std::span<const uint32_t> allowed) override;
+  void collect(std::span<SampledToken> out) override;
   void add_norm(Tensor out, Tensor x, Tensor y, const Weight& weight, float epsilon) override;
 
   int64_t replays() const { return tape_.replays(); }
@@ -67,7 +69,6 @@ class CudaBackend final : public Backend {
   // A step's arrays on the device that depend on a KV group.
   struct Group {
     TablesView tables = {};
-    bool written = false;  // its slots were committed in the store
   };
   struct Angles {
     const RopeTable* table;
@@ -92,7 +93,6 @@ class CudaBackend final : public Backend {
   const Angles& angles(const RopeTable& rope, const Batch& batch);
   const PlannedAttention& planned(int32_t group, int32_t heads_per_kv_head, const Batch& batch,
                                   const KvShape& shape);
-  void commit_slots(CudaKvStore& store, int32_t group, const Batch& batch);
 
   bool deterministic_;
   bool wide_tiles_;
@@ -105,6 +105,7 @@ class CudaBackend final : public Backend {
   DeviceBuffer workspace_;
   DeviceBuffer counters_;
   StepArrays arrays_;
+  BlockMoves moves_;
   Tape tape_;
   std::unique_ptr<DeviceSampler> sampler_;
 
@@ -114,8 +115,7 @@ class CudaBackend final : public Backend {
   std::vector<Group> groups_;
   std::vector<Angles> angles_;
   std::vector<PlannedAttention> planned_;
-  std::vector<int32_t> step_tokens_;
-  std::vector<int32_t> sampled_;  // what the step's rows sampled, for the next step
+  int32_t sampled_rows_ = 0;  // of the last draw, which the next step may name
 };
 
 }  // namespace octavo::cuda

@@ -63,21 +63,20 @@ Result<std::unique_ptr<CudaKvStore>> CudaKvStore::create(const KvShape& shape,
   return store;
 }
 
+void CudaKvStore::commit(int64_t first_block, int64_t count) {
+  check_range(first_block, count);
+  const auto bytes = static_cast<size_t>(shape_.block_bytes());
+  const Result<void> committed = memory_.commit(static_cast<size_t>(first_block) * bytes,
+                                                static_cast<size_t>(first_block + count) * bytes);
+  OCTAVO_CHECK(committed.ok(), "KV cache: {}", committed.error().message);
+}
+
 void CudaKvStore::release(int64_t first_block, int64_t count) {
-  OCTAVO_CHECK(first_block >= 0 && count >= 0 && first_block + count <= block_count_,
-               "blocks {} to {} of {}", first_block, first_block + count, block_count_);
+  check_range(first_block, count);
   const auto bytes = static_cast<size_t>(shape_.block_bytes());
   const bool to_the_end = first_block + count == block_count_;
   memory_.release(static_cast<size_t>(first_block) * bytes,
                   to_the_end ? memory_.bytes() : static_cast<size_t>(first_block + count) * bytes);
-}
-
-void CudaKvStore::commit_block(int64_t block) {
-  OCTAVO_CHECK(block >= 0 && block < block_count_, "block {} of {}", block, block_count_);
-  const auto bytes = static_cast<size_t>(shape_.block_bytes());
-  const auto first = static_cast<size_t>(block) * bytes;
-  const Result<void> committed = memory_.commit(first, first + bytes);
-  OCTAVO_CHECK(committed.ok(), "KV cache: {}", committed.error().message);
 }
 
 std::byte* CudaKvStore::block(int64_t block) const {

@@ -1,7 +1,7 @@
 // Keys and values in a device's memory, taken as it is used.
 //
-// One range of addresses for all blocks; memory behind it is mapped in extents ahead of the step
-// that writes to them, and unmapped by release(). A block holds for each of its layers the keys,
+// One range of addresses for all blocks; memory behind it is mapped in extents by commit() and
+// unmapped by release(). A block holds for each of its layers the keys,
 // then the values, each [kv_heads, block_size, head_dim]. Thread safety: used by the engine thread
 // only.
 #pragma once
@@ -24,11 +24,9 @@ class CudaKvStore final : public KvStore {
 
   const KvShape& shape() const override { return shape_; }
   int64_t block_count() const override { return block_count_; }
+  void commit(int64_t first_block, int64_t count) override;
   void release(int64_t first_block, int64_t count) override;
 
-  // Makes sure that a block can be written to. Stops the process when the device's memory, which
-  // create() saw, has since been taken by others.
-  void commit_block(int64_t block);
   std::byte* block(int64_t block) const;
   int32_t group(int32_t layer) const;  // the KV group of a layer
   KvView view(int32_t layer) const;

@@ -11,7 +11,7 @@ namespace octavo::cuda {
 
 // The flat arrays of a Batch, in device memory.
 struct StepView {
-  const int32_t* tokens;     // [tokens] ids; what a previous step sampled is filled in
+  const int32_t* tokens;     // [tokens] as in Batch
   const int32_t* positions;  // [tokens]
 };
 

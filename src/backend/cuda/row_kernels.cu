@@ -24,6 +24,11 @@ __device__ int64_t item_step() {
   return int64_t{gridDim.x} * blockDim.x;
 }
 
+__device__ int64_t token_of(const EmbedArgs& args, int64_t row) {
+  const int32_t token = args.tokens[row];
+  return token >= 0 ? token : args.sampled[~token];
+}
+
 template <DType type>
 __global__ void embed_quantized(EmbedArgs args) {
   follow_previous();
@@ -31,7 +36,7 @@ __global__ void embed_quantized(EmbedArgs args) {
   for (int64_t i = first_item(); i < args.rows * chunks; i += item_step()) {
     const int64_t row = i / chunks;
     const int64_t chunk = i % chunks;
-    const Chunk values = decode_chunk<type>(args.table, args.tokens[row] * chunks + chunk);
+    const Chunk values = decode_chunk<type>(args.table, token_of(args, row) * chunks + chunk);
     float* out = args.out + row * args.columns + chunk * kChunk;
 #pragma unroll
     for (int column = 0; column < kChunk; ++column) {
@@ -47,7 +52,7 @@ __global__ void embed_dense(EmbedArgs args) {
   for (int64_t i = first_item(); i < args.rows * args.columns; i += item_step()) {
     const int64_t row = i / args.columns;
     const int64_t column = i % args.columns;
-    args.out[i] = args.scale * to_float(table[args.tokens[row] * args.columns + column]);
+    args.out[i] = args.scale * to_float(table[token_of(args, row) * args.columns + column]);
   }
 }
 

@@ -13,9 +13,10 @@ namespace octavo::cuda {
 
 // out[row] = scale * table[tokens[row]]. The table is dense (f32, f16, bf16) or quantised.
 struct EmbedArgs {
-  float* out;             // [rows, columns]
-  const int32_t* tokens;  // [rows]
-  const void* dense;      // [entries, columns], or null:
+  float* out;              // [rows, columns]
+  const int32_t* tokens;   // [rows] as in Batch: ids, or ~r
+  const int32_t* sampled;  // [r] ids
+  const void* dense;       // [entries, columns], or null:
   QuantizedView table;
   int64_t rows;
   int64_t columns;

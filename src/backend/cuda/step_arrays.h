@@ -6,6 +6,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <array>
 #include <cstring>
 #include <span>
 #include <vector>
@@ -17,23 +18,30 @@ namespace octavo::cuda {
 class StepArrays {
  public:
   // Array i of a step has its own range of addresses, for as many values as were ever wanted of it.
-  explicit StepArrays(cudaStream_t stream) : stream_(stream) {}
+  explicit StepArrays(cudaStream_t stream);
+  ~StepArrays();
+  StepArrays(const StepArrays&) = delete;
+  StepArrays& operator=(const StepArrays&) = delete;
 
-  // Begins a step. The copies of the last one must be over.
-  void begin_step() {
-    staged_ = 0;
-    retired_.clear();
-  }
+  // Begins a step. Waits until the step before the last has run; the last one may still.
+  void begin_step();
 
   // Sends `values` to the place of array `index` and gives its address, at a multiple of 256 bytes.
   const int32_t* send(size_t index, std::span<const int32_t> values);
 
  private:
+  // What the copies of a step are made from.
+  struct Staging {
+    PinnedBuffer buffer;
+    std::vector<PinnedBuffer> retired;  // outgrown, perhaps still being copied from
+    size_t used = 0;                    // bytes of `buffer`
+    cudaEvent_t sent = nullptr;
+  };
+
   cudaStream_t stream_;
   std::vector<DeviceBuffer> arrays_;
-  std::vector<PinnedBuffer> retired_;  // outgrown, perhaps still being copied from
-  PinnedBuffer staging_;
-  size_t staged_ = 0;  // bytes
+  std::array<Staging, 2> stagings_;
+  size_t current_ = 0;
 };
 
 }  // namespace octavo::cuda
