@@ -98,7 +98,7 @@ TEST(CudaSamplePlan, AdjustsLogitsAsTheCpuDoes) {
     constexpr size_t kWords = (kVocabulary + 31) / 32;
     std::vector<uint32_t> masks(trial % 2 == 0 ? made.rows.size() * kWords : 0);
     for (uint32_t& word : masks) word = static_cast<uint32_t>(random());
-    const SamplePlan plan = planner.plan(kLogitsRows, kVocabulary, made.rows, !masks.empty());
+    const SamplePlan& plan = planner.plan(kLogitsRows, kVocabulary, made.rows, !masks.empty());
     for (const SampleRequest& request : plan.requests) {
       const auto place = static_cast<size_t>(request.place);
       const SampleRow& row = made.rows[place];
@@ -127,7 +127,7 @@ TEST(CudaSamplePlan, NoRowSeesTheEditsOfAnother) {
   SamplePlanner planner;
   for (int trial = 0; trial < 300; ++trial) {
     const Rows made = random_rows(random);
-    const SamplePlan plan =
+    const SamplePlan& plan =
         planner.plan(kLogitsRows, kVocabulary, made.rows, /*is_masked=*/trial % 3 == 0);
     std::set<int32_t> written;
     for (const AdjustRequest& request : plan.adjusts) {
@@ -153,19 +153,18 @@ TEST(CudaSamplePlan, ResultsHavePlacesOfTheirOwn) {
   SamplePlanner planner;
   for (int trial = 0; trial < 100; ++trial) {
     const Rows made = random_rows(random);
-    const SamplePlan plan = planner.plan(kLogitsRows, kVocabulary, made.rows, false);
-    ASSERT_EQ(plan.plain + plan.typical + plan.forced, std::ssize(plan.requests));
+    const SamplePlan& plan = planner.plan(kLogitsRows, kVocabulary, made.rows, false);
+    ASSERT_EQ(plan.drawn + plan.forced, std::ssize(plan.requests));
     ASSERT_EQ(plan.requests.size(), made.rows.size());
     std::set<int32_t> places;
+    bool is_greedy = true;
     for (int64_t i = 0; i < std::ssize(plan.requests); ++i) {
       const SampleRequest& request = plan.requests[static_cast<size_t>(i)];
       places.insert(request.place);
-      EXPECT_EQ(i >= plan.plain + plan.typical, request.forced >= 0);
-      if (request.forced >= 0) continue;
-      const bool typical = request.typical_p < 1.0F && request.temperature > 0.0F;
-      EXPECT_EQ(i >= plan.plain, typical);
-      EXPECT_TRUE(typical || request.temperature == 0.0F || !plan.is_greedy);
+      EXPECT_EQ(i >= plan.drawn, request.forced >= 0);
+      is_greedy = is_greedy && (request.forced >= 0 || request.temperature == 0.0F);
     }
+    EXPECT_EQ(plan.is_greedy, is_greedy);
     EXPECT_EQ(places.size(), made.rows.size());
     int32_t tops = 0;
     for (const LogprobRequest& request : plan.logprobs) {
@@ -184,7 +183,7 @@ TEST(CudaSamplePlan, APlainRowIsReadWhereItIs) {
   made.add(3, {.temperature = 0.0F});
   made.add(3, {.top_k = 2});
   SamplePlanner planner;
-  const SamplePlan plan = planner.plan(kLogitsRows, kVocabulary, made.rows, false);
+  const SamplePlan& plan = planner.plan(kLogitsRows, kVocabulary, made.rows, false);
   EXPECT_TRUE(plan.adjusts.empty());
   EXPECT_EQ(plan.copies, 0);
   EXPECT_EQ(plan.requests[0].row, 3);
@@ -200,7 +199,7 @@ TEST(CudaSamplePlan, TheLastTokenMayBeUnknown) {
     row.prompt_length = 1;
   }
   SamplePlanner planner;
-  const SamplePlan plan = planner.plan(kLogitsRows, kVocabulary, made.rows, false);
+  const SamplePlan& plan = planner.plan(kLogitsRows, kVocabulary, made.rows, false);
   ASSERT_EQ(plan.adjusts.size(), 2U);
   for (int32_t i = 0; i < 2; ++i) {
     const AdjustRequest& request = plan.adjusts[static_cast<size_t>(i)];

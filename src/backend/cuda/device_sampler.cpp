@@ -56,14 +56,14 @@ void DeviceSampler::launch(Tensor logits, std::span<const SampleRow> rows,
                allowed.size(), rows.size() * words);
   const Result<void> committed = tokens_.commit(0, rows.size() * sizeof(int32_t));
   OCTAVO_CHECK(committed.ok(), "sampled tokens: {}", committed.error().message);
-  SamplePlan plan = planner_.plan(logits.rows, logits.columns, rows, !allowed.empty());
+  const SamplePlan& plan = planner_.plan(logits.rows, logits.columns, rows, !allowed.empty());
   const float* adjusted = note_adjust(logits, plan, allowed, step);
   note_draw(logits, adjusted, plan, step);
   const Logprobs logprobs = note_logprobs(logits, plan, step);
   step.tape.run(step.repeats);
   Draw& draw = draws_[launched_++ % kMostOutstanding];
   draw.rows = rows.size();
-  draw.logprobs = std::move(plan.logprobs);
+  draw.logprobs = plan.logprobs;
   fetch(draw, logprobs);
 }
 
@@ -94,17 +94,14 @@ void DeviceSampler::note_draw(Tensor logits, const float* adjusted, const Sample
   args.adjusted = adjusted;
   args.requests = send(step.arrays, first_array_ + kRequests, plan.requests);
   args.vocabulary = logits.columns;
-  args.count = plan.plain;
-  if (plan.plain > 0 && plan.is_greedy) {
-    auto* best = step.scratch.take<unsigned long long>(static_cast<size_t>(plan.plain));
+  args.count = plan.drawn;
+  if (plan.drawn > 0 && plan.is_greedy) {
+    auto* best = step.scratch.take<unsigned long long>(static_cast<size_t>(plan.drawn));
     step.tape.add(launch_greedy, GreedyArgs{args, best});
-  } else if (plan.plain > 0) {
+  } else if (plan.drawn > 0) {
     step.tape.add(launch_sample, args);
   }
-  args.requests += plan.plain;
-  args.count = plan.typical;
-  if (args.count > 0) step.tape.add(launch_sample_typical, args);
-  args.requests += plan.typical;
+  args.requests += plan.drawn;
   args.count = plan.forced;
   if (args.count > 0) step.tape.add(launch_forced, args);
 }

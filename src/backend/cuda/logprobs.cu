@@ -14,10 +14,13 @@ struct LogSumExp {
 };
 
 // The `count` greatest logits, the lower tokens first on a tie: their keys and tokens, in no order.
-__device__ void collect_top(const LogitRow& row, int count, Mass* keys, int& collected) {
-  const auto last = row.cross(LogitRow::ByLogit{row}, static_cast<Mass>(count - 1),
-                              [](float, int) -> Mass { return 1; });
-  const int last_token = row.token_with_key(last.key, static_cast<Mass>(count - 1) - last.above, 1);
+__device__ void collect_top(LogitRow& row, int count, Mass* keys, int& collected) {
+  const auto last = row.cross(
+      LogitRow::ByLogit{row}, [count](Mass) { return static_cast<Mass>(count - 1); },
+      [](float, int) -> Mass { return 1; });
+  const int last_token = row.token_in_order(
+      [&](Mass) { return last.rest; },
+      [&](float logit, int) -> Mass { return key_of(logit) == last.key ? 1 : 0; });
   if (threadIdx.x == 0) collected = 0;
   __syncthreads();
   const Mass least = key_and_token(last.key, last_token);
@@ -39,8 +42,8 @@ __global__ void __launch_bounds__(kRowThreads) logprobs(LogprobArgs args) {
   const float greatest = row.greatest_where([](float, int) { return true; });
   row.set_greatest(greatest);
   LogSumExp total = {static_cast<double>(greatest), 0.0};
-  total.log_sum = log(row.double_sum(
-      [&](float logit, int) { return exp(static_cast<double>(logit) - total.greatest); }));
+  total.log_sum = log(
+      row.sum([&](float logit, int) { return exp(static_cast<double>(logit) - total.greatest); }));
   if (threadIdx.x == 0) {
     args.logprobs[blockIdx.x] = total.logprob(row.logit(args.tokens[request.place]));
   }

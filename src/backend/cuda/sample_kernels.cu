@@ -13,72 +13,14 @@ __device__ const float* row_of(const SampleArgs& args, const SampleRequest& requ
                           : args.adjusted + ~request.row * args.vocabulary;
 }
 
-// The last unit of the tokens that hold this share of a mass.
-__device__ Mass last_of_share(float share, Mass all) {
-  const double mass = static_cast<double>(share) * static_cast<double>(all);
-  return mass > 1.0 ? static_cast<Mass>(ceil(mass)) - 1 : 0;
-}
-
-__device__ Mass target_of(double uniform, Mass all) {
-  return min(static_cast<Mass>(uniform * static_cast<double>(all)), all - 1);
-}
-
-__device__ Mass can_be_drawn(float logit) {
-  return logit > -INFINITY ? 1 : 0;
-}
-
-// What is left to draw from: the tokens that come first in descending order, with this mass.
-__device__ Mass kept_mass(const LogitRow& row, const SampleRequest& request, bool& in_order) {
-  const LogitRow::ByLogit order{row};
-  const auto weight = [&row](float logit, int) { return row.weight(logit); };
-  Mass kept = row.sum(weight);
-  in_order = true;
-  if (request.top_k > 0 && request.top_k < row.vocabulary()) {
-    const auto last = row.cross(order, static_cast<Mass>(request.top_k - 1),
-                                [](float logit, int) { return can_be_drawn(logit); });
-    if (last.all > static_cast<Mass>(request.top_k)) {
-      in_order = false;
-      const Mass above = row.sum([&](float logit, int) -> Mass {
-        return key_of(logit) > last.key ? row.weight(logit) : 0;
-      });
-      const Mass equal = static_cast<Mass>(request.top_k) - last.above;
-      kept = min(kept, above + equal * row.weight(logit_of(last.key)));
-    }
+// The last unit of the tokens that hold a share of the mass.
+struct LastOfShare {
+  float share;
+  __device__ Mass operator()(Mass all) const {
+    const double mass = static_cast<double>(share) * static_cast<double>(all);
+    return mass > 1.0 ? static_cast<Mass>(ceil(mass)) - 1 : 0;
   }
-  if (request.top_p < 1.0F) {
-    in_order = false;
-    // With the token at which the sum reaches the mass.
-    const Mass target = last_of_share(request.top_p, kept);
-    const auto last = row.cross(order, target, weight);
-    const Mass each = row.weight(logit_of(last.key));
-    if (each > 0) kept = min(kept, last.above + ((target - last.above) / each + 1) * each);
-  }
-  if (request.min_p > 0.0F) {
-    const auto least = static_cast<Mass>(request.min_p * kWeightOne);
-    kept = min(kept, row.sum([&](float logit, int) -> Mass {
-      const Mass own = row.weight(logit);
-      return own >= least ? own : 0;
-    }));
-  }
-  return kept;
-}
-
-// Of a row in which something can be drawn.
-__device__ int draw(const LogitRow& row, const SampleRequest& request) {
-  bool in_order = true;
-  const Mass kept = kept_mass(row, request, in_order);
-  const Mass target = target_of(request.uniform, kept);
-  if (in_order) {
-    const auto least = static_cast<Mass>(request.min_p * kWeightOne);
-    return row.token_in_order(target, [&](float logit, int) -> Mass {
-      const Mass own = row.weight(logit);
-      return own >= least ? own : 0;
-    });
-  }
-  const auto drawn = row.cross(LogitRow::ByLogit{row}, target,
-                               [&](float logit, int) { return row.weight(logit); });
-  return row.token_with_key(drawn.key, target - drawn.above, row.weight(logit_of(drawn.key)));
-}
+};
 
 // What the filters have left of a row: tokens up to one in descending order of the logits and up to
 // one in order of the distance, of at least a weight.
@@ -104,68 +46,84 @@ struct Kept {
   }
 };
 
-// The key in an order and the token at which the kept mass reaches beyond `target`.
-template <class Order>
-__device__ int token_at(const LogitRow& row, const Kept& kept, const Order& order, Mass target,
-                        typename Order::Key& key) {
-  const auto weight = [&](float logit, int token) { return kept.weight(row, logit, token); };
-  const auto last = row.cross(order, target, weight);
-  key = last.key;
-  return row.token_in_order(target - last.above, [&](float logit, int token) -> Mass {
-    return order.key(logit) == last.key ? weight(logit, token) : 0;
-  });
+template <class Key>
+struct Place {
+  Key key;
+  int token;
+};
+// Where the sum of value(logit, token) in an order reaches beyond the target; equal keys in
+// ascending order of the tokens.
+template <class Order, class Target, class Value>
+__device__ Place<typename Order::Key> place_of(LogitRow& row, const Order& order,
+                                               const Target& target, const Value& value) {
+  const auto last = row.cross(order, target, value);
+  const int token = row.token_in_order([&](Mass) { return last.rest; },
+                                       [&](float logit, int at) -> Mass {
+                                         return order.key(logit) == last.key ? value(logit, at) : 0;
+                                       });
+  return {last.key, token};
 }
 
-// The expected number of temperatures that a drawn token is below the greatest logit.
-__device__ double expected_below(const LogitRow& row, const Kept& kept) {
-  const auto weigh = [&](float logit, int token, bool times_below) {
-    if (!(logit > -INFINITY) || !kept.has(logit, token)) return 0.0;
-    const double below = kept.by_distance.below(logit);
-    return exp(-below) * (times_below ? below : 1.0);
-  };
-  const double sum = row.double_sum([&](float x, int token) { return weigh(x, token, false); });
-  return row.double_sum([&](float x, int token) { return weigh(x, token, true); }) / sum;
+// Says whether there are more tokens than that.
+__device__ bool keep_top_k(LogitRow& row, int32_t count, Kept& kept) {
+  const LogitRow::ByLogit order{row};
+  const auto one = [](float logit, int) -> Mass { return logit > -INFINITY ? 1 : 0; };
+  const auto last = row.cross(
+      order, [count](Mass) { return static_cast<Mass>(count - 1); }, one);
+  if (last.all <= static_cast<Mass>(count)) return false;
+  kept.token = row.token_in_order(
+      [&](Mass) { return last.rest; },
+      [&](float logit, int) -> Mass { return key_of(logit) == last.key ? 1 : 0; });
+  kept.key = last.key;
+  return true;
 }
 
-// The same for typical_p: a token's surprise differs from the entropy by as much as the logit from
-// its expectation, in temperatures.
-__device__ int draw_typical(LogitRow& row, const SampleRequest& request) {
-  const LogitRow::ByLogit by_logit{row};
-  Kept kept;
-  const auto mass = [&] {
-    return row.sum([&](float logit, int token) { return kept.weight(row, logit, token); });
-  };
-  if (request.top_k > 0 && request.top_k < row.vocabulary()) {
-    const auto count = [](float logit, int) { return can_be_drawn(logit); };
-    const auto last = row.cross(by_logit, static_cast<Mass>(request.top_k - 1), count);
-    if (last.all > static_cast<Mass>(request.top_k)) {
-      kept.token =
-          row.token_with_key(last.key, static_cast<Mass>(request.top_k - 1) - last.above, 1);
-      kept.key = last.key;
-    }
-  }
+// A token's surprise differs from the entropy by as much as its logit from the expected one, in
+// temperatures.
+__device__ void keep_typical(LogitRow& row, float share, Kept& kept) {
   kept.by_distance.top = static_cast<double>(row.greatest());
   kept.by_distance.steepness = 1.0 / static_cast<double>(row.temperature());
-  kept.by_distance.middle = expected_below(row, kept);
-  Mass distance_key = 0;
-  kept.distance_token =
-      token_at(row, kept, kept.by_distance, last_of_share(request.typical_p, mass()), distance_key);
-  kept.distance_key = distance_key;
+  const auto below = [&](float logit) { return kept.by_distance.below(logit); };
+  kept.by_distance.middle = row.mean(below, [&](float logit, int token) {
+    return kept.has(logit, token) ? exp(-below(logit)) : 0.0;
+  });
+  const auto last =
+      place_of(row, kept.by_distance, LastOfShare{share},
+               [&](float logit, int token) { return kept.weight(row, logit, token); });
+  kept.distance_token = last.token;
+  kept.distance_key = last.key;
   // The greatest may be gone.
   row.set_greatest(
       row.greatest_where([&](float logit, int token) { return kept.has(logit, token); }));
+}
+
+// Of a row in which something can be drawn. The draw goes through the tokens in the order in which
+// the last filter went through them.
+__device__ int draw(LogitRow& row, const SampleRequest& request) {
+  const LogitRow::ByLogit by_logit{row};
+  Kept kept;
+  const auto weight = [&](float logit, int token) { return kept.weight(row, logit, token); };
+  const bool is_cut =
+      request.top_k > 0 && request.top_k < row.size() && keep_top_k(row, request.top_k, kept);
+  if (request.typical_p < 1.0F) keep_typical(row, request.typical_p, kept);
   if (request.top_p < 1.0F) {
-    uint32_t key = 0;
-    kept.token = token_at(row, kept, by_logit, last_of_share(request.top_p, mass()), key);
-    kept.key = key;
+    const auto last = place_of(row, by_logit, LastOfShare{request.top_p}, weight);
+    kept.token = last.token;
+    kept.key = last.key;
   }
-  kept.least = static_cast<Mass>(request.min_p * kWeightOne);
-  const Mass target = target_of(request.uniform, mass());
-  if (request.top_p < 1.0F) {
-    uint32_t key = 0;
-    return token_at(row, kept, by_logit, target, key);
+  const auto least = static_cast<Mass>(request.min_p * kWeightOne);
+  kept.least = least;
+  const auto target = [&](Mass all) {
+    return min(static_cast<Mass>(request.uniform * static_cast<double>(all)), all - 1);
+  };
+  if (request.top_p < 1.0F || (is_cut && !(request.typical_p < 1.0F))) {
+    return place_of(row, by_logit, target, weight).token;
   }
-  return token_at(row, kept, kept.by_distance, target, distance_key);
+  if (request.typical_p < 1.0F) return place_of(row, kept.by_distance, target, weight).token;
+  return row.token_in_order(target, [&](float logit, int) -> Mass {
+    const Mass own = row.weight(logit);
+    return own >= least ? own : 0;
+  });
 }
 
 __global__ void clear_best(GreedyArgs args) {
@@ -200,7 +158,6 @@ __global__ void write_best(GreedyArgs args) {
 }
 
 // A block has a request.
-template <bool is_typical>
 __global__ void __launch_bounds__(kRowThreads) sample(SampleArgs args) {
   follow_previous();
   __shared__ RowShared shared;
@@ -210,9 +167,8 @@ __global__ void __launch_bounds__(kRowThreads) sample(SampleArgs args) {
   row.set_greatest(greatest);
   int token = 0;
   if (request.temperature == 0.0F || greatest == -INFINITY) {
-    token = row.token_with_key(key_of(greatest), 0, 1);
-  } else if constexpr (is_typical) {
-    token = draw_typical(row, request);
+    token = row.token_in_order([](Mass) { return Mass{0}; },
+                               [&](float logit, int) -> Mass { return logit == greatest ? 1 : 0; });
   } else {
     token = draw(row, request);
   }
@@ -237,11 +193,7 @@ void launch_greedy(const GreedyArgs& args, cudaStream_t stream) {
 }
 
 void launch_sample(const SampleArgs& args, cudaStream_t stream) {
-  launch(sample<false>, blocks_of(args.count, 1), kRowThreads, args, stream);
-}
-
-void launch_sample_typical(const SampleArgs& args, cudaStream_t stream) {
-  launch(sample<true>, blocks_of(args.count, 1), kRowThreads, args, stream);
+  launch(sample, blocks_of(args.count, 1), kRowThreads, args, stream);
 }
 
 void launch_forced(const SampleArgs& args, cudaStream_t stream) {

@@ -37,8 +37,6 @@ struct SampleArgs {
   int64_t count;
 };
 void launch_sample(const SampleArgs& args, cudaStream_t stream);
-// With typical_p.
-void launch_sample_typical(const SampleArgs& args, cudaStream_t stream);
 // Of requests whose token is known.
 void launch_forced(const SampleArgs& args, cudaStream_t stream);
 

@@ -60,11 +60,13 @@ struct LogprobRequest {
 };
 
 struct SamplePlan {
-  std::vector<SampleRequest> requests;  // three kinds, in this order
-  int64_t plain = 0;
-  int64_t typical = 0;
+  // Forgets what was planned and keeps the memory.
+  void clear();
+
+  std::vector<SampleRequest> requests;  // first those to be drawn, then the forced ones
+  int64_t drawn = 0;
   int64_t forced = 0;
-  bool is_greedy = true;  // all plain ones have a temperature of 0
+  bool is_greedy = true;  // all draws have a temperature of 0
   std::vector<AdjustRequest> adjusts;
   std::vector<SampleEdit> edits;
   int64_t copies = 0;       // rows of adjusted logits
@@ -76,15 +78,18 @@ struct SamplePlan {
 class SamplePlanner {
  public:
   // For logits [logits_rows, vocabulary]. `is_masked`: each row has mask words, one row's after the
-  // other's. The last one of a row's tokens may be ~r: what row r of the previous draw gave.
-  SamplePlan plan(int64_t logits_rows, int64_t vocabulary, std::span<const SampleRow> rows,
-                  bool is_masked);
+  // other's. The last one of a row's tokens may be ~r: what row r of the previous draw gave. The
+  // plan is there until the next one.
+  const SamplePlan& plan(int64_t logits_rows, int64_t vocabulary, std::span<const SampleRow> rows,
+                         bool is_masked);
 
  private:
-  void adjust(const SampleRow& row, int32_t mask, SampleRequest& request, SamplePlan& plan);
-  void add_additions(const SampleRow& row, SamplePlan& plan) const;
-  void add_seen(const SampleRow& row, SamplePlan& plan);
+  void adjust(const SampleRow& row, int32_t mask, SampleRequest& request);
+  void add_additions(const SampleRow& row);
+  void add_seen(const SampleRow& row);
 
+  SamplePlan plan_;
+  std::vector<SampleRequest> forced_;
   int64_t vocabulary_ = 0;
   std::vector<int32_t> readers_;  // of each row of logits
   std::vector<int32_t> counts_;   // of each token, plus one; zero between two rows

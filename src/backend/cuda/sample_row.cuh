@@ -1,5 +1,8 @@
 // One row of logits as a thread block sees it: sums, the place where a sum in some order reaches a
 // value, the token there. Device code only.
+//
+// A pass over 128k tokens takes a thread block of an H200 some 30 us, so tokens that can matter no
+// more are left out as soon as few remain.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -17,7 +20,8 @@ inline constexpr int kDigitBits = 8;
 inline constexpr int kDigits = 1 << kDigitBits;
 inline constexpr float kWeightOne = 0x1p40F;  // of the greatest logit
 inline constexpr double kWeightBits = 40.0;
-inline constexpr float kWidest = 27.8F;  // in temperatures: what is farther below has weight 0
+inline constexpr float kWidest = 27.8F;   // in temperatures: what is farther below has weight 0
+inline constexpr int kMostListed = 4096;  // tokens that count as few
 inline constexpr unsigned int kAllLanes = 0xFFFFFFFFU;
 inline constexpr float kGreatestFloat = 3.402823466e38F;
 
@@ -60,11 +64,14 @@ __device__ inline int token_of(Mass key_and_token) {
 struct RowShared {
   Mass buckets[kDigits];
   Mass warps[kRowWarps];
-  Mass found_above;
+  Mass found_rest;
   Mass found_all;
   Mass least_key;
   Mass greatest_key;
   uint32_t found;
+  int listed;
+  int tokens[kMostListed];
+  float logits[kMostListed];
 };
 
 // Logits that are not a number are minus infinity, and none is above `ceiling`.
@@ -73,15 +80,16 @@ class LogitRow {
   __device__ LogitRow(const float* logits, int64_t vocabulary, float ceiling, float temperature,
                       RowShared& shared)
       : logits_(logits),
-        vocabulary_(static_cast<int>(vocabulary)),
+        size_(static_cast<int>(vocabulary)),
         ceiling_(ceiling),
         temperature_(temperature > 0.0F ? temperature : 1.0F),
         shared_(shared) {}
 
-  __device__ int vocabulary() const { return vocabulary_; }
+  __device__ int size() const { return size_; }
   __device__ float temperature() const { return temperature_; }
   __device__ float greatest() const { return greatest_; }
 
+  // Of the whole row: before any token was left out.
   __device__ float logit(int token) const { return clean(logits_[token], ceiling_); }
   __device__ static float clean(float logit, float ceiling) {
     return isnan(logit) ? -INFINITY : fminf(logit, ceiling);
@@ -89,17 +97,18 @@ class LogitRow {
 
   // Relative to the greatest logit, which must have been set and not be less than this one.
   __device__ Mass weight(float logit) const {
-    // 2^x, of which only the part of x behind the point needs a float's precision.
+    // 2^x for x with 32 bits behind the point; of those a float holds enough.
     const double x = (static_cast<double>(logit) - static_cast<double>(greatest_)) * steepness_;
     if (!(x > -kWeightBits - 1.0)) return 0;
-    const double whole = floor(x);
-    const float fraction = exp2f(static_cast<float>(x - whole));
-    return static_cast<Mass>(fraction * kWeightOne) >> static_cast<int>(-whole);
+    const long long fixed = __double2ll_rd(x * 0x1p32);
+    const float fraction = exp2f(__uint2float_rz(static_cast<uint32_t>(fixed)) * 0x1p-32F);
+    return static_cast<Mass>(fraction * kWeightOne) >> -static_cast<int>(fixed >> 32);
   }
   __device__ void set_greatest(float greatest) {
     constexpr double kLog2E = 1.4426950408889634;
     greatest_ = greatest;
     steepness_ = kLog2E / static_cast<double>(temperature_);
+    ranges_ = kDigits / kWidest / temperature_;
   }
 
   // The greatest logit of the tokens that are wanted(logit, token); minus infinity: none is.
@@ -114,38 +123,30 @@ class LogitRow {
   template <class Body>
   __device__ void each(const Body& body) const {
 #pragma unroll 4
-    for (int token = thread(); token < vocabulary_; token += kRowThreads) body(logit(token), token);
+    for (int i = thread(); i < size_; i += kRowThreads) body(logit(i), token_at(i));
   }
 
-  // The sum of value(logit, token) over all tokens, the same in every thread.
+  // The sum of value(logit, token) over all tokens, the same in every thread, in an order that
+  // depends on the row alone.
   template <class Value>
-  __device__ Mass sum(const Value& value) const {
-    Mass total = 0;
-    each([&](float logit, int token) { total += value(logit, token); });
-    total = sum_lanes(total);
-    __syncthreads();
-    if (thread() % kWarp == 0) shared_.warps[thread() / kWarp] = total;
-    __syncthreads();
-    total = 0;
-    for (int warp = 0; warp < kRowWarps; ++warp) total += shared_.warps[warp];
-    return total;
-  }
-  // The same of doubles, in an order that depends on the vocabulary alone.
-  template <class Value>
-  __device__ double double_sum(const Value& value) const {
+  __device__ double sum(const Value& value) const {
     double total = 0.0;
     each([&](float logit, int token) { total += value(logit, token); });
-    for (int offset = kWarp / 2; offset > 0; offset /= 2) {
-      total += __shfl_xor_sync(kAllLanes, total, offset);
-    }
-    __syncthreads();
-    if (thread() % kWarp == 0) shared_.warps[thread() / kWarp] = __double_as_longlong(total);
-    __syncthreads();
-    total = 0.0;
-    for (int warp = 0; warp < kRowWarps; ++warp) {
-      total += __longlong_as_double(static_cast<long long>(shared_.warps[warp]));
-    }
-    return total;
+    return sum_of_threads(total);
+  }
+  // The mean of what(logit) over the tokens, each with weight(logit, token).
+  template <class What, class Weight>
+  __device__ double mean(const What& what, const Weight& weight) const {
+    double total = 0.0;
+    double weights = 0.0;
+    each([&](float logit, int token) {
+      const double own = weight(logit, token);
+      if (!(own > 0.0)) return;
+      total += own * what(logit);
+      weights += own;
+    });
+    total = sum_of_threads(total);
+    return total / sum_of_threads(weights);
   }
 
   // An order of the tokens: descending keys, which lie in kDigits ranges, the first that of the
@@ -155,7 +156,7 @@ class LogitRow {
     const LogitRow& row;
     __device__ Key key(float logit) const { return key_of(logit); }
     __device__ int range(float logit) const {
-      return range_at((row.greatest_ - logit) * (kDigits / kWidest) / row.temperature_);
+      return range_at((row.greatest_ - logit) * row.ranges_);
     }
   };
   // The nearer to a number of temperatures below a logit, the earlier.
@@ -176,27 +177,38 @@ class LogitRow {
     }
   };
 
-  // Where a sum over the tokens in some order reaches beyond `target`.
+  // Where a sum over the tokens in some order reaches beyond target(the sum over all tokens): the
+  // last that adds something, where that is not less.
   template <class Key>
   struct Crossing {
     Key key;
-    Mass above;  // the sum over all greater keys
-    Mass all;    // the sum over all tokens
+    Mass rest;  // what is missing after all greater keys
+    Mass all;   // the sum over all tokens
   };
   // First among the ranges, then, within one, digit by digit of the keys that are there. So tokens
-  // are spread over the counters, most of which would meet in the keys' first digit.
-  template <class Order, class Value>
-  __device__ Crossing<typename Order::Key> cross(const Order& order, Mass target,
-                                                 const Value& value) const {
+  // are spread over the counters, most of which would meet in the keys' first digit. The caller is
+  // done with what comes after: most of that is left out from now on.
+  template <class Order, class Target, class Value>
+  __device__ Crossing<typename Order::Key> cross(const Order& order, const Target& target,
+                                                 const Value& value) {
     using Key = typename Order::Key;
     constexpr int kKeyBits = 8 * sizeof(Key);
     clear_buckets();
+    Mass last = 0;  // of the last range, which may have most tokens: they would wait for each other
     each([&](float logit, int token) {
-      add(kDigits - 1 - order.range(logit), value(logit, token));
+      const int range = order.range(logit);
+      const Mass own = value(logit, token);
+      if (range == kDigits - 1) {
+        last += own;
+      } else {
+        add(kDigits - 1 - range, own);
+      }
     });
-    const Mass above_range = find(target);
+    last = sum_lanes(last);
+    if (thread() % kWarp == 0) add(0, last);
+    Crossing<Key> crossing = {0, find(target), shared_.found_all};
     const int range = kDigits - 1 - static_cast<int>(shared_.found);
-    Crossing<Key> crossing = {0, above_range, shared_.found_all};
+    narrow(order, range);
     const auto keys = keys_where(order, [&](float logit, int token) {
       return order.range(logit) == range && value(logit, token) > 0;
     });
@@ -212,30 +224,23 @@ class LogitRow {
         if (bits < kKeyBits && (key ^ known) >> bits != 0) return;
         add(static_cast<int>(key >> shift & (kDigits - 1)), value(logit, token));
       });
-      crossing.above += find(target - crossing.above);
+      const Mass rest = crossing.rest;
+      crossing.rest = find([rest](Mass) { return rest; });
       crossing.key |= static_cast<Key>(shared_.found) << shift;
       bits = shift;
     }
     return crossing;
   }
 
-  // The token among those with this key at which the sum reaches beyond `rest`, each adding
-  // `weight`: the lower come first.
-  __device__ int token_with_key(uint32_t key, Mass rest, Mass weight) const {
-    return token_in_order(weight > 0 ? rest / weight : 0,
-                          [key](float x, int) -> Mass { return key_of(x) == key ? 1 : 0; });
-  }
-
-  // The token at which a sum in ascending order of the tokens reaches beyond `target`; the last one
-  // that adds something where none does.
-  template <class Value>
-  __device__ int token_in_order(Mass target, const Value& value) const {
+  // The same in ascending order of the tokens.
+  template <class Target, class Value>
+  __device__ int token_in_order(const Target& target, const Value& value) const {
     const int lane = thread() % kWarp;
-    const int each = (vocabulary_ + kRowThreads - 1) / kRowThreads * kWarp;  // tokens of a warp
+    const int each = (size_ + kRowThreads - 1) / kRowThreads * kWarp;  // tokens of a warp
     const int first = thread() / kWarp * each;
-    const int end = min(first + each, vocabulary_);
+    const int end = min(first + each, size_);
     Mass total = 0;
-    for (int token = first + lane; token < end; token += kWarp) total += value(logit(token), token);
+    for (int i = first + lane; i < end; i += kWarp) total += value(logit(i), token_at(i));
     total = sum_lanes(total);
     __syncthreads();
     if (lane == 0) shared_.warps[thread() / kWarp] = total;
@@ -245,13 +250,16 @@ class LogitRow {
     for (int warp = 0; warp < thread() / kWarp; ++warp) before += shared_.warps[warp];
     Mass all = before;
     for (int warp = thread() / kWarp; warp < kRowWarps; ++warp) all += shared_.warps[warp];
-    if (target >= all && all > 0) target = all - 1;
-    if (before <= target && target < before + total) {
+    Mass wanted = target(all);
+    if (wanted >= all && all > 0) wanted = all - 1;
+    if (before <= wanted && wanted < before + total) {
       for (int start = first; start < end; start += kWarp) {
-        const int token = start + lane;
-        const Mass own = token < end ? value(logit(token), token) : 0;
+        const int i = start + lane;
+        const Mass own = i < end ? value(logit(i), token_at(i)) : 0;
         const Mass up_to = before + sum_up_to(own);
-        if (up_to - own <= target && target < up_to) shared_.found = static_cast<uint32_t>(token);
+        if (up_to - own <= wanted && wanted < up_to) {
+          shared_.found = static_cast<uint32_t>(token_at(i));
+        }
         before = __shfl_sync(kAllLanes, up_to, kWarp - 1);
       }
     }
@@ -330,37 +338,109 @@ class LogitRow {
     if (value > 0) atomicAdd(&shared_.buckets[bucket], value);
   }
 
-  // In `found`, the bucket at which the sum from the highest down reaches beyond `target`, or the
-  // lowest that has something; gives the sum over those above.
-  __device__ Mass find(Mass target) const {
+  // In `found`, the bucket at which the sum from the highest down reaches beyond target(the sum
+  // over all), or the lowest that has something; gives what is missing after those above.
+  template <class Target>
+  __device__ Mass find(const Target& target) const {
     __syncthreads();
     if (thread() < kWarp) find_by_warp(target);
     __syncthreads();
-    return shared_.found_above;
+    return shared_.found_rest;
   }
   // A lane has eight buckets, the first lane the highest.
-  __device__ void find_by_warp(Mass target) const {
+  template <class Target>
+  __device__ void find_by_warp(const Target& target) const {
     constexpr int kEach = kDigits / kWarp;
     const int highest = kDigits - 1 - thread() * kEach;
     Mass total = 0;
     for (int i = 0; i < kEach; ++i) total += shared_.buckets[highest - i];
     const Mass up_to = sum_up_to(total);
     const Mass all = __shfl_sync(kAllLanes, up_to, kWarp - 1);
-    if (target >= all) target = all > 0 ? all - 1 : 0;
+    Mass wanted = target(all);
+    if (wanted >= all) wanted = all > 0 ? all - 1 : 0;
     Mass above = up_to - total;
-    if (target < above || target >= up_to) return;
+    if (wanted < above || wanted >= up_to) return;
     int bucket = highest;
-    while (target >= above + shared_.buckets[bucket]) above += shared_.buckets[bucket--];
+    while (wanted >= above + shared_.buckets[bucket]) above += shared_.buckets[bucket--];
     shared_.found = static_cast<uint32_t>(bucket);
-    shared_.found_above = above;
+    shared_.found_rest = wanted - above;
     shared_.found_all = all;
   }
 
-  const float* logits_;
-  int vocabulary_;
+  __device__ double sum_of_threads(double total) const {
+    for (int offset = kWarp / 2; offset > 0; offset /= 2) {
+      total += __shfl_xor_sync(kAllLanes, total, offset);
+    }
+    __syncthreads();
+    if (thread() % kWarp == 0) shared_.warps[thread() / kWarp] = __double_as_longlong(total);
+    __syncthreads();
+    total = 0.0;
+    for (int warp = 0; warp < kRowWarps; ++warp) {
+      total += __longlong_as_double(static_cast<long long>(shared_.warps[warp]));
+    }
+    return total;
+  }
+
+  __device__ int token_at(int i) const {
+    return is_list_ ? shared_.tokens[i] : i;
+  }
+
+  // Leaves out what comes after a range in an order, if few tokens remain. They stay in ascending
+  // order.
+  template <class Order>
+  __device__ void narrow(const Order& order, int range) {
+    if (size_ <= kMostListed) return;
+    __syncthreads();
+    if (thread() == 0) shared_.listed = 0;
+    __syncthreads();
+    each([&](float logit, int token) {
+      if (order.range(logit) > range) return;
+      const int i = atomicAdd(&shared_.listed, 1);
+      if (i >= kMostListed) return;
+      shared_.tokens[i] = token;
+      shared_.logits[i] = logit;
+    });
+    __syncthreads();
+    const int listed = shared_.listed;
+    if (listed > kMostListed) return;
+    sort_list(listed);
+    logits_ = shared_.logits;
+    size_ = listed;
+    is_list_ = true;
+  }
+  // A bitonic sort (Batcher, 1968).
+  __device__ void sort_list(int listed) const {
+    int size = 1;
+    while (size < listed) size *= 2;
+    for (int i = listed + thread(); i < size; i += kRowThreads) shared_.tokens[i] = 0x7FFFFFFF;
+    __syncthreads();
+    for (int span = 2; span <= size; span *= 2) {
+      for (int gap = span / 2; gap > 0; gap /= 2) {
+        for (int i = thread(); i < size / 2; i += kRowThreads) {
+          const int low = 2 * i - (i & (gap - 1));
+          order_pair(low, low + gap, (low & span) == 0);
+        }
+        __syncthreads();
+      }
+    }
+  }
+  __device__ void order_pair(int low, int high, bool ascending) const {
+    const int token = shared_.tokens[low];
+    if ((token > shared_.tokens[high]) != ascending) return;
+    const float logit = shared_.logits[low];
+    shared_.tokens[low] = shared_.tokens[high];
+    shared_.logits[low] = shared_.logits[high];
+    shared_.tokens[high] = token;
+    shared_.logits[high] = logit;
+  }
+
+  const float* logits_;  // of the whole row, or of the list
+  int size_;
+  bool is_list_ = false;
   float ceiling_;
   float temperature_;
   float greatest_ = 0.0F;
+  float ranges_ = 0.0F;     // per unit of the logits
   double steepness_ = 0.0;  // log2(e) / temperature
   RowShared& shared_;
 };
