@@ -89,8 +89,8 @@ class LogitRow {
   __device__ float temperature() const { return temperature_; }
   __device__ float greatest() const { return greatest_; }
 
-  // Of the whole row: before any token was left out.
-  __device__ float logit(int token) const { return clean(logits_[token], ceiling_); }
+  // Of the i-th token that is looked at: token i, until some are left out.
+  __device__ float logit(int i) const { return clean(logits_[i], ceiling_); }
   __device__ static float clean(float logit, float ceiling) {
     return isnan(logit) ? -INFINITY : fminf(logit, ceiling);
   }
