@@ -192,8 +192,8 @@ class Backend {
   virtual void all_reduce(Tensor x) = 0;
 
   // Draws a token per row from logits [rows, vocabulary]. `allowed` is empty or one bit per token,
-  // [rows, ceil(vocabulary / 32)]; a clear bit forbids the token. The next step may be begun before
-  // the results are collected; its batch names them by their row.
+  // [rows, ceil(vocabulary / 32)]; a clear bit forbids the token. The logits may be changed. The
+  // next step may be begun before the results are collected; its batch names them by their row.
   virtual void sample(Tensor logits, std::span<const SampleRow> rows,
                       std::span<const uint32_t> allowed) = 0;
   // What the oldest call of sample() drew that was not collected yet, row by row; waits for it. No

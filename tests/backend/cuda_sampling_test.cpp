@@ -341,5 +341,67 @@ TEST(CudaSampling, PenalisesATokenThatIsNotKnownYet) {
   }
 }
 
+// A step is begun, and names what the last one drew, before anybody has asked for that.
+TEST(CudaSampling, DrawsAreCollectedLater) {
+  if (device_count() == 0) GTEST_SKIP() << "no CUDA device";
+  const auto backend = create_cuda_backend({.threads = 2}).value();
+  std::mt19937 random(25);
+  constexpr int64_t kVocabulary = kRows;  // what is drawn names a row of the table
+  std::vector<float> logits = random_values(random, kRows * kVocabulary, 8.0F);
+  WeightSource source{.name = "table", .rows = kRows, .columns = kVocabulary};
+  source.data = reinterpret_cast<const std::byte*>(logits.data());
+  const auto table = backend->upload(source, WeightUse::table).value();
+  Draws draws;
+  SamplingParams params;
+  params.frequency_penalty = 2.0F;
+  params.logprobs = 2;
+  std::vector<int32_t> all(kRows);
+  std::iota(all.begin(), all.end(), 0);
+  for (const int32_t row : all) draws.add(row, params);
+  const auto row_of = [&](int32_t token) {
+    return std::span(logits).subspan(static_cast<size_t>(token * kVocabulary), kVocabulary);
+  };
+
+  constexpr int kSteps = 40;
+  std::vector<SampledToken> expected;  // of the step before
+  SamplerScratch scratch;
+  for (int step = 0; step < kSteps; ++step) {
+    // Row r goes on with what the row after it drew, and counts that as a token of its own.
+    std::vector<int32_t> tokens = all;
+    std::vector<std::vector<int32_t>> texts;
+    for (size_t r = 0; step > 0 && r < kRows; ++r) {
+      tokens[r] = ~static_cast<int32_t>((r + 1) % kRows);
+      texts.push_back({tokens[r]});
+      draws.rows[r].tokens = texts[r];
+      draws.rows[r].position = static_cast<uint32_t>(step);
+    }
+    const SimpleBatch batch(tokens);
+    backend->begin_step(batch.batch);
+    const Tensor x = backend->scratch(kRows, kVocabulary);
+    backend->embed(x, *table, 1.0F, batch.batch);
+    backend->sample(x, draws.rows, {});
+    if (step > 0) {
+      std::vector<SampledToken> drawn(kRows);
+      backend->collect(drawn);
+      for (size_t r = 0; r < kRows; ++r) EXPECT_EQ(drawn[r].token, expected[r].token) << step;
+    }
+    std::vector<SampledToken> next(kRows);
+    for (size_t r = 0; r < kRows; ++r) {
+      SampleRow row = draws.rows[r];
+      const int32_t own = step > 0 ? expected[(r + 1) % kRows].token : static_cast<int32_t>(r);
+      const std::vector<int32_t> text = {own};
+      if (step > 0) row.tokens = text;
+      next[r] = sample_row(row_of(own), row, {}, scratch);
+    }
+    expected = next;
+  }
+  std::vector<SampledToken> drawn(kRows);
+  backend->collect(drawn);
+  for (size_t r = 0; r < kRows; ++r) {
+    EXPECT_EQ(drawn[r].token, expected[r].token);
+    EXPECT_EQ(drawn[r].top.size(), 2U);
+  }
+}
+
 }  // namespace
 }  // namespace octavo::cuda

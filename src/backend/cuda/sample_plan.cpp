@@ -10,11 +10,6 @@
 namespace octavo::cuda {
 namespace {
 
-bool has_penalties(const SamplingParams& params) {
-  return params.repetition_penalty != 1.0F || params.frequency_penalty != 0.0F ||
-         params.presence_penalty != 0.0F;
-}
-
 SampleRequest request_for(const SampleRow& row, size_t place) {
   const SamplingParams& params = *row.params;
   return {.uniform = uniform_draw(row.seed, row.output_index, row.position, 0),
@@ -99,7 +94,7 @@ void SamplePlanner::adjust(const SampleRow& row, int32_t mask, SampleRequest& re
                             .presence = row.params->presence_penalty};
   add_additions(row);
   adjusted.additions = static_cast<int32_t>(plan_.edits.size()) - first;
-  if (has_penalties(*row.params) && !row.tokens.empty()) {
+  if (row.params->has_penalties() && !row.tokens.empty()) {
     add_seen(row);
     adjusted.seen = static_cast<int32_t>(plan_.edits.size()) - first - adjusted.additions;
     if (row.tokens.back() < 0) adjusted.pending = ~row.tokens.back();
