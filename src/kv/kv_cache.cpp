@@ -68,8 +68,8 @@ int32_t KvCache::held_blocks(const SequenceBlocks& blocks) {
   return held;
 }
 
-int32_t KvCache::blocks_to_take(const SequenceBlocks& blocks, int32_t first, int32_t count) const {
-  if (first + count <= blocks.writable_end) return 0;
+int32_t KvCache::count_blocks_to_take(const SequenceBlocks& blocks, int32_t first,
+                                      int32_t count) const {
   const int32_t begin = first / block_size();
   const int32_t end = (first + count - 1) / block_size() + 1;
   int32_t needed = 0;
@@ -103,9 +103,7 @@ int32_t KvCache::blocks_to_take(std::span<const SequenceBlocks* const> sequences
   return needed;
 }
 
-void KvCache::make_writable(SequenceBlocks& blocks, int32_t first, int32_t count) {
-  blocks.written_by = planned_step();
-  if (first + count <= blocks.writable_end) return;
+void KvCache::make_blocks_writable(SequenceBlocks& blocks, int32_t first, int32_t count) {
   const int32_t begin = first / block_size();
   const int32_t end = (first + count - 1) / block_size() + 1;
   for (size_t g = 0; g < blocks.tables.size(); ++g) {
@@ -125,6 +123,17 @@ void KvCache::make_writable(SequenceBlocks& blocks, int32_t first, int32_t count
     for (int32_t i = present; i < end; ++i) table.push_back(take());
   }
   blocks.writable_end = end * block_size();
+}
+
+// The position begins a block or completes it: to add it takes the tables' ends, to enter it in the
+// index its tokens and the entry before it.
+void KvCache::prefetch_ends(const SequenceBlocks& blocks, std::span<const TokenId> tokens) const {
+  for (const BlockTable& table : blocks.tables) {
+    __builtin_prefetch(table.blocks.data() + table.blocks.size(), /*rw=*/1);
+  }
+  const auto size = static_cast<size_t>(block_size());
+  if (tokens.size() >= size) __builtin_prefetch(tokens.last(size).data());
+  if (blocks.tip != kNoEntry) index_.prefetch_entry(blocks.tip);
 }
 
 KvCache::Content& KvCache::content(BlockId block) {
@@ -216,8 +225,7 @@ void KvCache::forget(BlockId block) {
   pool_.set_content(block, false);
 }
 
-void KvCache::drop_outside_window(SequenceBlocks& blocks, int32_t position) {
-  if (position < blocks.next_drop) return;
+void KvCache::drop_blocks(SequenceBlocks& blocks, int32_t position) {
   blocks.next_drop = std::numeric_limits<int32_t>::max();
   for (size_t g = 0; g < blocks.tables.size(); ++g) {
     BlockTable& table = blocks.tables[g];

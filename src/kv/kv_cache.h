@@ -132,16 +132,30 @@ class KvCache {
 
   static int32_t held_blocks(const SequenceBlocks& blocks);  // over all groups
 
+  // Of what every token calls, the part that most tokens need is inline.
+
   // How many blocks make_writable() would take.
-  int32_t blocks_to_take(const SequenceBlocks& blocks, int32_t first, int32_t count) const;
+  int32_t blocks_to_take(const SequenceBlocks& blocks, int32_t first, int32_t count) const {
+    return first + count <= blocks.writable_end ? 0 : count_blocks_to_take(blocks, first, count);
+  }
   // The same for one and the same position of several sequences, made writable in turn: the last
   // owner of a block that they share keeps it.
   int32_t blocks_to_take(std::span<const SequenceBlocks* const> sequences, int32_t position) const;
   // Makes the positions [first, first + count) writable by this sequence alone: takes missing
   // blocks, copies shared ones. At least blocks_to_take() blocks must be available.
-  void make_writable(SequenceBlocks& blocks, int32_t first, int32_t count);
+  void make_writable(SequenceBlocks& blocks, int32_t first, int32_t count) {
+    blocks.written_by = planned_step();
+    if (first + count > blocks.writable_end) make_blocks_writable(blocks, first, count);
+  }
+  // A hint that `position` is computed soon. Changes nothing.
+  void prefetch(const SequenceBlocks& blocks, std::span<const TokenId> tokens,
+                int32_t position) const {
+    if (position + 1 >= blocks.writable_end) prefetch_ends(blocks, tokens);
+  }
   // Drops the blocks that no query at `position` or later can see.
-  void drop_outside_window(SequenceBlocks& blocks, int32_t position);
+  void drop_outside_window(SequenceBlocks& blocks, int32_t position) {
+    if (position >= blocks.next_drop) drop_blocks(blocks, position);
+  }
   // `to` (empty) gets everything `from` has, shared.
   void fork(SequenceBlocks& from, SequenceBlocks& to);
   // Tails before heads; leaves empty tables.
@@ -210,6 +224,10 @@ class KvCache {
   void adopt_partial(SequenceBlocks& blocks, const PrefixMatch& match);
 
   int64_t most_in_window(const GroupSpec& group, int64_t q_len) const;
+  int32_t count_blocks_to_take(const SequenceBlocks& blocks, int32_t first, int32_t count) const;
+  void make_blocks_writable(SequenceBlocks& blocks, int32_t first, int32_t count);
+  void prefetch_ends(const SequenceBlocks& blocks, std::span<const TokenId> tokens) const;
+  void drop_blocks(SequenceBlocks& blocks, int32_t position);
   BlockId take();
   BlockId take_copy(int32_t group, BlockId source);
   BlockId take_from_host(HostSlot slot);

@@ -76,6 +76,8 @@ class PrefixIndex {
   bool has_other_block(BlockId block) const;  // another block of the group has the same content
   // A hint that the block will be detached next, and its entry used anew. Changes nothing.
   void prefetch(BlockId block) const;
+  // A hint that the entry will get a child.
+  void prefetch_entry(EntryId entry) const { __builtin_prefetch(&record(entry), /*rw=*/1); }
 
   void attach_host(EntryId entry, int32_t group, HostSlot slot);  // no slot may be attached
   void detach_host(EntryId entry, int32_t group);                 // a slot must be attached

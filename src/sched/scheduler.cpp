@@ -17,6 +17,12 @@ namespace {
 // short ones like Alpaca's, half preempts more than it gains, and twice leaves more room unused.
 constexpr int64_t kGrowthRequests = 8;
 
+// With many sequences, most of what a token costs is to wait for memory. So while one is served,
+// what those after it need is asked for: first the sequence, and once that is there, what it points
+// to. How many sequences ahead; half or twice as many make no difference.
+constexpr size_t kSequencesAhead = 8;
+constexpr size_t kContentsAhead = 4;
+
 // In bytes too, where they are known: blocks mean little to who sets kv-memory.
 std::string shortage(int64_t needed, const KvConfig& kv) {
   std::string text = fmt::format("need {} KV blocks, the pool has {}", needed, kv.max_blocks);
@@ -237,20 +243,24 @@ const Plan& Scheduler::plan(int32_t token_budget) {
 }
 
 void Scheduler::plan_running(Plan& plan) {
-  next_tokens_left_ = 0;
-  for (const Sequence* s : running_) {
-    if (s->remaining() == 1) ++next_tokens_left_;
-  }
   // The list shrinks from its end when a sequence is preempted.
   for (size_t i = 0; i < running_.size() && budget_left_ > 0; ++i) {
     Sequence& s = *running_[i];
-    if (s.gang_ != nullptr) {
-      if (s.gang_->members.front() == &s) plan_gang(plan, *s.gang_, i == 0);
-      continue;
+    look_ahead(i);
+    if (s.gang_ == nullptr) {
+      serve(plan, s, s.remaining(), i == 0);
+    } else if (s.gang_->members.front() == &s) {
+      plan_gang(plan, *s.gang_, i == 0);
     }
-    const int32_t remaining = s.remaining();
-    if (remaining == 1) --next_tokens_left_;
-    serve(plan, s, remaining, i == 0);
+  }
+}
+
+// Asks for the memory that the sequences after the one at `served` need.
+void Scheduler::look_ahead(size_t served) const {
+  if (served + kSequencesAhead < running_.size()) running_[served + kSequencesAhead]->prefetch();
+  if (served + kContentsAhead < running_.size()) {
+    const Sequence& s = *running_[served + kContentsAhead];
+    kv_.prefetch(s.blocks_, s.tokens_, s.computed_);
   }
 }
 
@@ -258,10 +268,20 @@ void Scheduler::plan_running(Plan& plan) {
 void Scheduler::serve(Plan& plan, Sequence& s, int32_t wanted, bool first) {
   // Chunks of prompts leave room for everybody's next token; only the first in the order of service
   // always gets on.
-  const int32_t room =
-      wanted == 1 ? budget_left_ : std::max(budget_left_ - next_tokens_left_, first ? 1 : 0);
+  int32_t room = budget_left_;
+  if (wanted > 1) room = std::max(room - next_tokens_after(s), first ? 1 : 0);
   const int32_t secured = secure_blocks(s, std::min({wanted, room, budget_left_}));
   if (secured > 0) add_item(plan, s, secured);
+}
+
+// How many sequences after this one, or after its gang, in the order of service need one token.
+int32_t Scheduler::next_tokens_after(const Sequence& s) const {
+  const auto is_served = [&s](const Sequence* other) {
+    return other == &s || (s.gang_ != nullptr && other->gang_ == s.gang_);
+  };
+  const auto served = std::find_if(running_.rbegin(), running_.rend(), is_served);
+  return static_cast<int32_t>(std::count_if(
+      running_.rbegin(), served, [](const Sequence* other) { return other->remaining() == 1; }));
 }
 
 // How many of the next `count` tokens of a running sequence get blocks, preempting others for them.
@@ -305,7 +325,6 @@ void Scheduler::preempt_last() {
   Sequence& s = *running_.back();
   if (s.gang_ != nullptr) return preempt_gang(*s.gang_);
   running_.pop_back();
-  if (s.remaining() == 1) --next_tokens_left_;
   const bool swap = kv_.config().host_blocks > 0 && swap_is_cheaper(s);
   leave_running(s, swap ? Afterlife::offloaded : Afterlife::cached);
   enqueue(s);
@@ -454,7 +473,13 @@ void Scheduler::commit(const Plan& plan, std::span<const SampleResult> results) 
   OCTAVO_CHECK(results.size() == plan.samples.size());
   kv_.end_step();
   --uncommitted_;
-  for (const PlanItem& item : plan.items) {
+  const auto sequence_of = [this, &plan](size_t item) -> Sequence& {
+    return *sequences_[static_cast<size_t>(plan.items[item].sequence)];
+  };
+  for (size_t at = 0; at < plan.items.size(); ++at) {
+    if (at + kSequencesAhead < plan.items.size()) sequence_of(at + kSequencesAhead).prefetch();
+    if (at + kContentsAhead < plan.items.size()) sequence_of(at + kContentsAhead).prefetch_end();
+    const PlanItem& item = plan.items[at];
     for (int32_t i = 0; i < item.sample_count; ++i) {
       const auto row = static_cast<size_t>(item.first_sample) + static_cast<size_t>(i);
       Sequence& s = *sequences_[static_cast<size_t>(plan.samples[row])];
@@ -462,7 +487,7 @@ void Scheduler::commit(const Plan& plan, std::span<const SampleResult> results) 
       --s.in_flight_;
       destroy_if_unused(s);
     }
-    Sequence& s = *sequences_[static_cast<size_t>(item.sequence)];
+    Sequence& s = sequence_of(at);
     --s.in_flight_;
     destroy_if_unused(s);
   }

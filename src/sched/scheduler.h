@@ -174,7 +174,9 @@ class Scheduler {
 
   // Parts of plan().
   void plan_running(Plan& plan);
+  void look_ahead(size_t served) const;
   void serve(Plan& plan, Sequence& s, int32_t wanted, bool first);
+  int32_t next_tokens_after(const Sequence& s) const;
   int32_t secure_blocks(Sequence& s, int32_t count);
   int32_t affordable(const Sequence& s, int32_t count) const;
   bool may_preempt_for(const Sequence& s) const;
@@ -227,8 +229,7 @@ class Scheduler {
 
   // State of the plan being made.
   int32_t budget_left_ = 0;
-  int32_t next_tokens_left_ = 0;  // running sequences that need one token and were not served yet
-  bool dry_ = false;              // a sequence did not get its blocks: nothing is admitted
+  bool dry_ = false;  // a sequence did not get its blocks: nothing is admitted
 };
 
 }  // namespace octavo

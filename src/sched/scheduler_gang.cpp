@@ -30,18 +30,14 @@ int32_t Gang::free_index() const {
   return index;
 }
 
-int32_t Sequence::goal() const {
-  return gang_ != nullptr && gang_->gathers() ? gang_->gathers_at : expected_length();
+int32_t Sequence::goal_in_gang() const {
+  return gang_->gathers() ? gang_->gathers_at : expected_length();
 }
 
 // Serves the gang whose first member's turn it is.
 void Scheduler::plan_gang(Plan& plan, const Gang& gang, bool first) {
-  const size_t served = gang.gathers() ? 1 : gang.members.size();
-  for (size_t i = 0; i < served; ++i) {
-    if (gang.members[i]->remaining() == 1) --next_tokens_left_;
-  }
   if (gang.awaits_choice()) return;
-  if (served == 1) {
+  if (gang.gathers() || gang.members.size() == 1) {
     Sequence& s = *gang.members.front();
     return serve(plan, s, s.remaining(), first);
   }
@@ -81,7 +77,6 @@ void Scheduler::preempt_gang(Gang& gang) {
   const size_t running = gang.gathers() ? 1 : gang.members.size();
   for (size_t i = running; i-- > 0;) {
     Sequence& s = *gang.members[i];
-    if (s.remaining() == 1) --next_tokens_left_;
     leave_running(s, Afterlife::offloaded);
     s.state_ = Sequence::State::gathering;
     ++counters_.preemptions;

@@ -67,12 +67,20 @@ class alignas(64) Sequence {
   using Rank = std::tuple<int32_t, uint64_t, int32_t>;  // priority, arrival, output index
   Rank rank() const { return {priority_, request_, output_index_}; }
   // How far it could be computed now.
-  int32_t goal() const;
+  int32_t goal() const { return gang_ == nullptr ? expected_length() : goal_in_gang(); }
+  int32_t goal_in_gang() const;
   // Tokens that could be computed next; 0 when the next token is not to be drawn any more.
   int32_t remaining() const {
     const bool complete = expected_length() - prompt_length_ >= max_new_tokens_;
     return complete ? 0 : goal() - computed_;
   }
+
+  // Hints that a step will read and write the sequence; then, once that is there, its newest token.
+  void prefetch() const {
+    __builtin_prefetch(&state_, /*rw=*/1);
+    __builtin_prefetch(&blocks_, /*rw=*/1);
+  }
+  void prefetch_end() const { __builtin_prefetch(tokens_.data() + tokens_.size(), /*rw=*/1); }
 
   // What every step reads and writes, first and together: most of what a step costs is to load it.
   State state_ = State::waiting;

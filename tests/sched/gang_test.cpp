@@ -182,6 +182,31 @@ TEST_F(GangTest, APreemptedGangComesBackFromItsCommonPart) {
   EXPECT_EQ(in_use(), 0);
 }
 
+TEST_F(GangTest, BeamsThatComeBackKeepToTheBudget) {
+  make(14);
+  submit(9, 3, 12);
+  commit(plan(), {{{1, 0}, {2, 1}, {3, 2}}});
+  const std::vector<std::vector<Branch>> go_on = {{{5, 0}}, {{5, 1}}, {{5, 2}}};
+  for (int step = 0; step < 2; ++step) commit(plan(), go_on);
+  const RequestId other = submit(20, 0, 20, -1);  // goes first, until the gang has no blocks
+  singles_ = {other};
+  while (scheduler_->counters().preemptions == 0) {
+    const Plan& made = plan();
+    commit(made,
+           scheduler_->counters().preemptions == 0 ? go_on : std::vector<std::vector<Branch>>{});
+  }
+  scheduler_->cancel(other);
+  // What each beam has for itself is more than one step may compute.
+  int32_t steps = 0;
+  for (; scheduler_->has_work(); ++steps) {
+    const Plan& made = plan(3);
+    ASSERT_FALSE(made.empty());
+    EXPECT_LE(made.token_count, 3);
+    commit(made, made.samples.empty() ? std::vector<std::vector<Branch>>{} : go_on);
+  }
+  EXPECT_GT(steps, 8);
+}
+
 TEST_F(GangTest, RefusesWhatCanNeverRunAndSaysTheNumbers) {
   make(10, {.context_length = 100, .max_running_sequences = 20, .max_beam_width = 6});
   const auto refusal = [&](int32_t width, int32_t outputs, int32_t max_new_tokens) {
