@@ -208,6 +208,19 @@ TEST(CudaAttentionPlan, NeedsNoMergeForOneSegment) {
   EXPECT_EQ(plan.partial_floats, 0);
 }
 
+TEST(CudaAttentionPlan, SaysWhetherMergesWriteEveryRow) {
+  const auto merges_all = [](const std::vector<Rows>& sequences) {
+    const Step step(sequences);
+    return plan_attention(step.batch, {8, 4, 128, 0}).merges_all;
+  };
+  EXPECT_TRUE(merges_all({{256, 1}}));
+  EXPECT_TRUE(merges_all({{300, 1}, {2000, 3}}));
+  EXPECT_FALSE(merges_all({{255, 1}}));
+  EXPECT_FALSE(merges_all({{300, 1}, {255, 1}}));
+  EXPECT_FALSE(merges_all({{300, 1}, {0, 200}})) << "tiles that fold all of their segments";
+  EXPECT_FALSE(merges_all({}));
+}
+
 TEST(CudaAttentionPlan, SpreadsADecodingSequenceOverItsSegments) {
   const Step step({{4095, 1}});
   const ReadPlan plan(plan_attention(step.batch, {8, 4, 128, 0}));

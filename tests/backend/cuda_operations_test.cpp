@@ -4,11 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <numeric>
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cuda/create_cuda_backend.h"
 #include "backend/cuda/weight_layout.h"
+#include "backend/cuda_test_tools.h"
 #include "backend/linear_cases.h"
 #include "backend/random_values.h"
 #include "backend/simple_batch.h"
@@ -38,41 +38,6 @@ class CudaOperations : public ::testing::Test {
   std::unique_ptr<Backend> gpu_;
   std::unique_ptr<Backend> cpu_;
 };
-
-std::unique_ptr<Weight> upload(Backend& backend, DType type, int64_t rows, int64_t columns,
-                               const void* data, WeightUse use) {
-  WeightSource source;
-  source.name = "weight";
-  source.type = type;
-  source.rows = rows;
-  source.columns = columns;
-  source.data = static_cast<const std::byte*>(data);
-  return backend.upload(source, use, Split::none).value();
-}
-
-std::vector<int32_t> count_up(int64_t rows) {
-  std::vector<int32_t> out(static_cast<size_t>(rows));
-  std::iota(out.begin(), out.end(), 0);
-  return out;
-}
-
-// Values [rows, columns] as a tensor of the current step, whose tokens are 0, 1, 2 and so on.
-Tensor bring(Backend& backend, const std::vector<float>& values, const Batch& batch) {
-  const int64_t rows = batch.token_count();
-  const auto columns = static_cast<int64_t>(values.size()) / rows;
-  const auto table = upload(backend, DType::f32, rows, columns, values.data(), WeightUse::table);
-  const Tensor out = backend.scratch(rows, columns);
-  backend.embed(out, *table, 1.0F, batch);
-  std::vector<float> unused(values.size());
-  backend.read(out, unused);  // the table ends here
-  return out;
-}
-
-std::vector<float> read(Backend& backend, Tensor x) {
-  std::vector<float> out(static_cast<size_t>(x.elements()));
-  backend.read(x, out);
-  return out;
-}
 
 double norm_of(std::span<const float> values) {
   double squares = 0.0;
@@ -322,7 +287,6 @@ TEST_F(CudaOperations, RoundingWithTheOperationBeforeChangesNoBit) {
   }
 }
 
-// Sequences with lengths, of which the last rows are computed now; the tables are scattered.
 struct Attention {
   DType type;
   int32_t heads;
@@ -333,53 +297,6 @@ struct Attention {
   float soft_cap;
   bool interleaved;
 };
-
-struct Sequence {
-  int32_t length;  // with this step's rows
-  int32_t rows;
-};
-
-// The rows [first, end) of some sequences as a step; owns what the batch's spans show.
-struct AttentionStep {
-  void add(const std::vector<int32_t>& table, int32_t block_size, int32_t first, int32_t end) {
-    for (int32_t p = first; p < end; ++p) {
-      positions.push_back(p);
-      slots.push_back(table[static_cast<size_t>(p / block_size)] * block_size + p % block_size);
-    }
-    q_starts.push_back(static_cast<int32_t>(positions.size()));
-    lengths.push_back(end);
-    const int32_t needed = (end + block_size - 1) / block_size;
-    ids.insert(ids.end(), table.begin(), table.begin() + needed);
-    starts.push_back(static_cast<int32_t>(ids.size()));
-  }
-  Batch batch() {
-    tokens = count_up(static_cast<int64_t>(positions.size()));
-    Batch out;
-    out.tokens = tokens;
-    out.positions = positions;
-    out.q_starts = q_starts;
-    out.kv_lengths = lengths;
-    out.groups = {{slots, starts, ids}};
-    return out;
-  }
-
-  std::vector<int32_t> tokens, positions, slots, lengths, ids;
-  std::vector<int32_t> q_starts = {0};
-  std::vector<int32_t> starts = {0};
-};
-
-// Tables of scattered blocks, from 1 on.
-std::vector<std::vector<int32_t>> make_tables(const std::vector<Sequence>& sequences,
-                                              int32_t block_size, int32_t& blocks) {
-  std::vector<std::vector<int32_t>> tables;
-  for (const Sequence& sequence : sequences) {
-    tables.emplace_back();
-    const int32_t count = (sequence.length + block_size - 1) / block_size;
-    for (int32_t i = 0; i < count; ++i) tables.back().push_back(blocks++);
-    std::reverse(tables.back().begin(), tables.back().end());
-  }
-  return tables;
-}
 
 RopeTable make_rope(const Attention& shape) {
   RopeTable rope;

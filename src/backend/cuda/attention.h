@@ -7,8 +7,8 @@
 // Then once per layer, after its keys and values are stored:
 //   launch_attention({...}, stream);
 // Everything that varies between steps with equal capacities is read from device memory, so that a
-// launch can be replayed. The kernels write every row of `out`, and no other memory but the
-// scratch.
+// launch can be replayed. The kernels write every row of `out`, rounded too where that is wanted,
+// and no other memory but the scratch.
 //
 // Types f16 and bf16 with heads of 64, 96, 128 and 256 and whole groups of 16 keys in a block run
 // on tensor cores: queries times scale, and weights, are rounded to the type of the store. All
@@ -21,6 +21,7 @@
 
 #include "backend/cuda/attention_plan.h"
 #include "backend/cuda/kernel_args.h"
+#include "backend/cuda/rounded_rows.h"
 
 namespace octavo::cuda {
 
@@ -40,8 +41,16 @@ struct AttentionArgs {
   int32_t heads_per_kv_head;
   int32_t block_capacity;  // of the plan
   int32_t merge_capacity;  // of the plan
-  int64_t has_tiles;       // 0: the plan is of strips alone
+  int32_t has_tiles;       // 0: the plan is of strips alone
+  int32_t merges_all;      // 1: merges write all rows
+  RoundedRows rounded;     // out once more, where merges_round()
+  int64_t rows;
 };
+
+// Whether merges write all rows, and heads are whole chunks.
+inline bool merges_round(const AttentionArgs& args) {
+  return args.merges_all != 0 && args.kv.head_dim % kChunk == 0;
+}
 
 void launch_attention(const AttentionArgs& args, cudaStream_t stream);
 

@@ -7,8 +7,9 @@ namespace {
 constexpr int kMergeThreads = 128;
 
 // A thread block merges the records of a piece for one key head; a warp has a pair at a time, a
-// lane every 32nd value of it.
-__global__ void __launch_bounds__(kMergeThreads) merge_records(AttentionArgs args) {
+// lane four values that follow each other. Behind the last value, records are padded.
+__global__ void __launch_bounds__(kMergeThreads)
+    merge_records(const __grid_constant__ AttentionArgs args) {
   follow_previous();
   const auto& header = *reinterpret_cast<const AttentionPlanHeader*>(args.plan);
   const int merge = static_cast<int>(blockIdx.x);
@@ -18,11 +19,10 @@ __global__ void __launch_bounds__(kMergeThreads) merge_records(AttentionArgs arg
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   for (int pair = static_cast<int>(threadIdx.x) / kWarp; pair < item.pairs;
        pair += kMergeThreads / kWarp) {
-    float* out = args.out + place_pair(args, item, pair, kv_head).offset;
+    const int64_t offset = place_pair(args, item, pair, kv_head).offset;
     const float* first = record_of(args, item, pair, 0, kv_head);
     const int64_t step = int64_t{item.pairs} * args.kv.kv_heads * record_floats(args.kv.head_dim);
-    // Four values at once, so that their loads are under way together.
-    for (int start = lane; start < args.kv.head_dim; start += 4 * kWarp) {
+    for (int start = 4 * lane; start < args.kv.head_dim; start += 4 * kWarp) {
       float maximum = minus_infinity();
       float sum = 0.0F;
       float values[4] = {};
@@ -30,19 +30,22 @@ __global__ void __launch_bounds__(kMergeThreads) merge_records(AttentionArgs arg
       for (int segment = 0; segment < item.segments; ++segment) {
         const float* record = first + segment * step;
         const float2 stats = *reinterpret_cast<const float2*>(record);
+        const float4 next = *reinterpret_cast<const float4*>(record + 4 + start);
         const MergeFactors factors = merge_factors(maximum, sum, stats.x, stats.y);
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          const int d = start + i * kWarp;
-          const float next = d < args.kv.head_dim ? record[4 + d] : 0.0F;
-          values[i] = merge_value(values[i], next, factors);
-        }
+        values[0] = merge_value(values[0], next.x, factors);
+        values[1] = merge_value(values[1], next.y, factors);
+        values[2] = merge_value(values[2], next.z, factors);
+        values[3] = merge_value(values[3], next.w, factors);
       }
       const float inverse = inverse_sum(sum);
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        const int d = start + i * kWarp;
-        if (d < args.kv.head_dim) out[d] = __fmul_rn(values[i], inverse);
+        values[i] = __fmul_rn(values[i], inverse);
+        if (start + i < args.kv.head_dim) args.out[offset + start + i] = values[i];
+      }
+      if (args.rounded.codes != nullptr) {
+        store_rounded(args.rounded, (offset + start) / 4,
+                      {values[0], values[1], values[2], values[3]});
       }
     }
   }

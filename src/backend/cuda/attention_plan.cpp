@@ -49,6 +49,7 @@ class Planner {
   std::vector<AttentionItem> strips_;
   std::vector<AttentionItem> merges_;
   int64_t records_ = 0;
+  bool merges_all_ = true;
 };
 
 AttentionItem Planner::piece(int32_t sequence, int32_t first_pair, int32_t pairs) const {
@@ -76,6 +77,7 @@ AttentionItem Planner::piece(int32_t sequence, int32_t first_pair, int32_t pairs
 void Planner::split(AttentionItem piece, int32_t most, std::vector<AttentionItem>& items) {
   if (piece.segments <= most) {
     items.push_back(piece);
+    merges_all_ = false;
     return;
   }
   OCTAVO_CHECK(records_ + records_of(piece) <= std::numeric_limits<int32_t>::max(),
@@ -143,6 +145,7 @@ AttentionPlan Planner::plan() {
   append(plan, merges_);
   plan.block_capacity = static_cast<int32_t>(round_up_to_power_of_two(tiles + strips));
   plan.has_tiles = tiles > 0;
+  plan.merges_all = merges > 0 && merges_all_;
   plan.merge_capacity = static_cast<int32_t>(round_up_to_power_of_two(merges));
   plan.partial_floats =
       round_up_to_power_of_two(records_ * shape_.kv_heads) * record_floats(shape_.head_dim);

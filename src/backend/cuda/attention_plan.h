@@ -72,6 +72,7 @@ struct AttentionPlan {
   int32_t block_capacity = 0;  // thread blocks per key head
   int32_t merge_capacity = 0;  // merges per key head
   bool has_tiles = false;
+  bool merges_all = false;     // every pair has records
   int64_t partial_floats = 0;  // room for the records
 };
 

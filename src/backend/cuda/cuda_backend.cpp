@@ -6,6 +6,7 @@
 #include "backend/cuda/attention.h"
 #include "backend/cuda/check_cuda.h"
 #include "backend/cuda/device_code.h"
+#include "backend/cuda/fuse_rope.h"
 #include "backend/cuda/rope_kernels.h"
 #include "backend/cuda/row_kernels.h"
 #include "base/error.h"
@@ -294,7 +295,7 @@ void CudaBackend::rope_and_store(Tensor q, Tensor k, Tensor v, int32_t layer, co
   args.type = static_cast<int64_t>(view.type);
   OCTAVO_CHECK(2 * args.pairs <= args.head_dim, "{} pairs in a head of {}", args.pairs,
                args.head_dim);
-  tape_.add(launch_rope_store, args);
+  if (!fuse_rope(tape_, args)) tape_.add(launch_rope_store, args);
 }
 
 const CudaBackend::PlannedAttention& CudaBackend::planned(int32_t group, int32_t heads_per_kv_head,
@@ -311,7 +312,7 @@ const CudaBackend::PlannedAttention& CudaBackend::planned(int32_t group, int32_t
                              .group = group});
   const size_t array = kGroupArrays + 2 * groups_.size() + planned_.size();
   planned_.push_back({group, heads_per_kv_head, arrays_.send(array, plan.words),
-                      plan.block_capacity, plan.merge_capacity, plan.has_tiles,
+                      plan.block_capacity, plan.merge_capacity, plan.has_tiles, plan.merges_all,
                       scratch_.take<float>(static_cast<size_t>(plan.partial_floats))});
   return planned_.back();
 }
@@ -330,6 +331,7 @@ void CudaBackend::attention(Tensor out, Tensor q, int32_t layer, const Attention
   AttentionArgs args = {};
   args.out = out.data;
   args.q = q.data;
+  args.rows = q.rows;
   args.partials = plan.partials;
   args.plan = plan.words;
   args.step = step_;
@@ -342,6 +344,7 @@ void CudaBackend::attention(Tensor out, Tensor q, int32_t layer, const Attention
   args.block_capacity = plan.block_capacity;
   args.merge_capacity = plan.merge_capacity;
   args.has_tiles = plan.has_tiles ? 1 : 0;
+  args.merges_all = plan.merges_all ? 1 : 0;
   tape_.add(launch_attention, args);
 }
 

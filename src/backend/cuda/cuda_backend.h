@@ -83,6 +83,7 @@ class CudaBackend final : public Backend {
     int32_t block_capacity;
     int32_t merge_capacity;
     bool has_tiles;
+    bool merges_all;
     float* partials;
   };
 

@@ -1,6 +1,7 @@
 #include "backend/cuda/few_rows.h"
 
 #include "backend/cuda/launch.cuh"
+#include "backend/cuda/rope_store.cuh"
 #include "backend/cuda/type_switch.h"
 
 namespace octavo::cuda {
@@ -49,25 +50,114 @@ __device__ float dot(const Chunk& weight, const Activations& x) {
   return sum;
 }
 
+// Outputs first and first + step of a part.
+struct OutputPair {
+  int64_t first;
+  int64_t step;  // 0 where there is no second output
+};
+
+// Pair `index` of a part; where it is turned, dimensions that are turned together.
+__device__ OutputPair find_pair(const RopeStoreArgs& rope, int64_t outputs, int64_t index) {
+  if (rope.head_dim == 0) return {2 * index, 2 * index + 1 < outputs ? 1 : 0};
+  const auto head_pairs = static_cast<uint32_t>(rope.head_dim / 2);
+  const uint32_t head = static_cast<uint32_t>(index) / head_pairs;
+  const uint32_t i = static_cast<uint32_t>(index) % head_pairs;
+  const bool neighbours = rope.interleaved != 0 || i >= static_cast<uint32_t>(rope.pairs);
+  return {int64_t{head} * rope.head_dim + (neighbours ? 2 * i : i), neighbours ? 1 : rope.pairs};
+}
+
+__device__ float sum_lanes(float sum) {
+  for (int offset = 16; offset > 0; offset /= 2) sum += __shfl_xor_sync(0xFFFFFFFFU, sum, offset);
+  return sum;
+}
+
+// Gives lane r the sum over all lanes of sums[r].
+template <int kRows>
+__device__ float sum_of_own_row(const float (&sums)[kRows]) {
+  float own = 0.0F;
+#pragma unroll
+  for (int row = 0; row < kRows; ++row) {
+    const float sum = sum_lanes(sums[row]);
+    if (threadIdx.x % 32 == row) own = sum;
+  }
+  return own;
+}
+
+__device__ float with_bias(const QuantizedPart& part, int64_t output, float sum) {
+  return sum + (part.bias == nullptr ? 0.0F : part.bias[output]);
+}
+
+template <class T>
+__device__ void store_in_head(const RopeStoreArgs& rope, std::byte* layer, int64_t token,
+                              const OutputPair& pair, float2 x) {
+  const auto head_dim = static_cast<uint32_t>(rope.head_dim);
+  const auto output = static_cast<uint32_t>(pair.first);
+  T* at = stored_head<T>(rope, layer, token, output / head_dim) + output % head_dim;
+  at[0] = rounded<T>(x.x);
+  at[pair.step] = rounded<T>(x.y);
+}
+
+// Turns the pair where it is one of q or k, and stores it where it is one of k or v.
+__device__ float2 turn_and_store(const RopeStoreArgs& rope, const QuantizedPart& part,
+                                 int64_t token, const OutputPair& pair, float2 x) {
+  const bool is_value = part.out == rope.v;
+  const auto i = static_cast<int32_t>(static_cast<uint32_t>(pair.first) %
+                                      static_cast<uint32_t>(rope.head_dim));
+  if (!is_value && i < 2 * rope.pairs) {
+    const int64_t angle = token * rope.pairs + (rope.interleaved != 0 ? i / 2 : i);
+    x = turned(x, rope.cosines[angle], rope.sines[angle]);
+  }
+  if (part.out == rope.q) return x;
+  std::byte* layer = is_value ? rope.values : rope.keys;
+  switch (static_cast<DType>(rope.type)) {
+    case DType::f16:
+      store_in_head<__half>(rope, layer, token, pair, x);
+      break;
+    case DType::bf16:
+      store_in_head<__nv_bfloat16>(rope, layer, token, pair, x);
+      break;
+    default:
+      store_in_head<float>(rope, layer, token, pair, x);
+      break;
+  }
+  return x;
+}
+
+// Stores a row's sums of a pair.
+__device__ void finish_pair(const RopeStoreArgs& rope, const QuantizedPart& part, int64_t row,
+                            const OutputPair& pair, float2 sums) {
+  float* out = part.out + row * part.weight.rows + pair.first;
+  float2 x = {with_bias(part, pair.first, sums.x), with_bias(part, pair.first + pair.step, sums.y)};
+  if (rope.head_dim > 0) x = turn_and_store(rope, part, row, pair, x);
+  out[0] = x.x;
+  if (pair.step > 0) out[pair.step] = x.y;
+}
+
+// Blocks of a multiprocessor at least: with as many registers as the compiler would like to take
+// for eight rows, so few warps run that they wait for each other's arithmetic.
+constexpr int least_blocks(int rows) {
+  return rows == 8 ? 4 : 1;
+}
+
 // A warp has kOutputs rows of the weight, a lane every 32nd chunk of them.
 template <DType type, int kRows, int kOutputs>
-__global__ void __launch_bounds__(threads_for(kOutputs))
+__global__ void __launch_bounds__(threads_for(kOutputs), least_blocks(kRows))
     multiply(const __grid_constant__ FewRowsArgs args) {
   let_next_begin();
   const PartPlace place = find_part(args.parts, args.count, blockIdx.x, kBlockOutputs);
   const QuantizedPart& part = args.parts[place.part];
   const int lane = threadIdx.x % kWarp;
-  const int64_t first = place.first_output + threadIdx.x / kWarp * kOutputs;
-  if (first >= part.weight.rows) return;
+  const int64_t index = place.first_output / kOutputs + threadIdx.x / kWarp;
+  const OutputPair pair =
+      kOutputs == 1 ? OutputPair{index, 0} : find_pair(args.rope, part.weight.rows, index);
+  if (pair.first >= part.weight.rows) return;
   const int64_t chunks = part.weight.chunks;
-  // Behind the last row, the last row again: its sum is not written.
-  const auto outputs = static_cast<int>(min(int64_t{kOutputs}, part.weight.rows - first));
   RawChunk<type> raw[kAhead][kOutputs];
   const auto load = [&](int slot, int64_t chunk) {
     if (chunk >= chunks) return;
 #pragma unroll
     for (int o = 0; o < kOutputs; ++o) {
-      raw[slot][o] = load_chunk<type>(part.weight, (first + min(o, outputs - 1)) * chunks + chunk);
+      raw[slot][o] = load_chunk<type>(part.weight, (pair.first + o * pair.step) * chunks + chunk);
     }
   };
 #pragma unroll
@@ -94,20 +184,8 @@ __global__ void __launch_bounds__(threads_for(kOutputs))
       }
     }
   }
-#pragma unroll
-  for (int o = 0; o < kOutputs; ++o) {
-#pragma unroll
-    for (int row = 0; row < kRows; ++row) {
-      float sum = sums[o][row];
-      for (int offset = kWarp / 2; offset > 0; offset /= 2) {
-        sum += __shfl_xor_sync(0xFFFFFFFFU, sum, offset);
-      }
-      if (lane == 0 && o < outputs && row < args.rows) {
-        const float bias = part.bias == nullptr ? 0.0F : part.bias[first + o];
-        part.out[row * part.weight.rows + first + o] = sum + bias;
-      }
-    }
-  }
+  const float2 own = {sum_of_own_row(sums[0]), sum_of_own_row(sums[kOutputs - 1])};
+  if (lane < args.rows) finish_pair(args.rope, part, lane, pair, own);
 }
 
 }  // namespace
@@ -115,7 +193,7 @@ __global__ void __launch_bounds__(threads_for(kOutputs))
 void launch_few_rows(const FewRowsArgs& args, cudaStream_t stream) {
   const auto blocks =
       static_cast<unsigned int>(blocks_of_parts(args.parts, args.count, kBlockOutputs));
-  const bool is_long = args.parts[0].weight.chunks >= kLongRow;
+  const bool is_long = args.parts[0].weight.chunks >= kLongRow && args.rope.head_dim == 0;
   for_quantized_type(static_cast<DType>(args.type), [&]<DType kType>() {
     constexpr int kThreads = threads_for(kPairedOutputs);
     if (args.rows == 1 && is_long) {

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "backend/cuda/parts.h"
+#include "backend/cuda/rope_kernels.h"
 #include "backend/cuda/rounded_rows.h"
 
 namespace octavo::cuda {
@@ -18,10 +19,13 @@ inline constexpr int64_t kMostFewRows = 8;
 // depends on the number of columns alone.
 struct FewRowsArgs {
   QuantizedPart parts[kMostParts];
-  RoundedRows x;  // [rows, columns]
   int64_t count;  // of parts
   int64_t rows;
   int64_t type;  // DType of the weights
+  // What launch_rope_store() does, of those of q, k and v that are parts; nothing with heads of 0
+  // dimensions. Otherwise heads have an even number of them.
+  RopeStoreArgs rope;
+  RoundedRows x;  // [rows, columns]
 };
 void launch_few_rows(const FewRowsArgs& args, cudaStream_t stream);
 

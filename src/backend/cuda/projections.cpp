@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "backend/cuda/attention.h"
 #include "backend/cuda/cuda_weight.h"
 #include "backend/cuda/dense_rows.h"
 #include "backend/cuda/dequantize.h"
@@ -84,24 +85,34 @@ class Activations {
     const auto count = static_cast<size_t>(x_.elements());
     bytes_.codes = tools_.temporary.take<int8_t>(count);
     bytes_.chunks = tools_.temporary.take<RoundedChunk>(count / kChunk);
-    const bool normed =
-        norm_rounds(x_.columns) && tools_.tape.amend_last(launch_norm, [this](NormArgs& args) {
-          if (args.out != x_.data || args.rows != x_.rows) return false;
-          args.rounded = bytes_;
-          return true;
-        });
-    const bool gated = !normed && tools_.tape.amend_last(launch_gate, [this](GateArgs& args) {
-      if (args.gate != x_.data || args.elements != x_.elements()) return false;
-      args.rounded = bytes_;
-      return true;
-    });
-    if (!normed && !gated) {
+    if (!are_rounded_before()) {
       tools_.tape.add(launch_round, RoundArgs{bytes_, x_.data, x_.elements()});
     }
     return bytes_;
   }
 
  private:
+  bool are_rounded_before() {
+    const auto rounds = [this](auto launch, const auto& makes_x) {
+      return tools_.tape.amend_last(launch, [&](auto& args) {
+        if (!makes_x(args)) return false;
+        args.rounded = bytes_;
+        return true;
+      });
+    };
+    return rounds(launch_norm,
+                  [this](const NormArgs& args) {
+                    return norm_rounds(x_.columns) && args.out == x_.data && args.rows == x_.rows;
+                  }) ||
+           rounds(launch_gate,
+                  [this](const GateArgs& args) {
+                    return args.gate == x_.data && args.elements == x_.elements();
+                  }) ||
+           rounds(launch_attention, [this](const AttentionArgs& args) {
+             return merges_round(args) && args.out == x_.data && args.rows == x_.rows;
+           });
+  }
+
   Tensor x_;
   const ProductTools& tools_;
   Rows f16_;

@@ -1,8 +1,7 @@
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
+#include "backend/cuda/rope_kernels.h"
 
 #include "backend/cuda/launch.cuh"
-#include "backend/cuda/rope_kernels.h"
+#include "backend/cuda/rope_store.cuh"
 
 namespace octavo::cuda {
 namespace {
@@ -22,28 +21,13 @@ __global__ void compute_angles(const __grid_constant__ RopeAnglesArgs args) {
   args.sines[i] = static_cast<float>(sine * static_cast<double>(args.magnitude));
 }
 
-template <class T>
-__device__ T rounded(float x);
-template <>
-__device__ float rounded<float>(float x) {
-  return x;
-}
-template <>
-__device__ __half rounded<__half>(float x) {
-  return __float2half_rn(x);
-}
-template <>
-__device__ __nv_bfloat16 rounded<__nv_bfloat16>(float x) {
-  return __float2bfloat16_rn(x);
-}
-
 constexpr int kHeadThreads = 64;
 constexpr int kBlockHeads = 4;
 
 // A block has some heads of one token, kHeadThreads threads each: of q, or of k and then of v too.
-// The products are rounded on their own, as on the CPU.
 template <class T>
-__global__ void __launch_bounds__(kHeadThreads* kBlockHeads) rotate_and_store(RopeStoreArgs args) {
+__global__ void __launch_bounds__(kHeadThreads* kBlockHeads)
+    rotate_and_store(const __grid_constant__ RopeStoreArgs args) {
   follow_previous();
   const int64_t token = blockIdx.x;
   const auto head = static_cast<int>(blockIdx.y * kBlockHeads + threadIdx.x / kHeadThreads);
@@ -55,11 +39,8 @@ __global__ void __launch_bounds__(kHeadThreads* kBlockHeads) rotate_and_store(Ro
   float* x = is_key ? args.k + of_key : args.q + (token * args.heads + head) * args.head_dim;
   T* keys = nullptr;
   if (is_key) {
-    const int32_t slot = args.slots[token];
-    const int64_t block = slot / args.block_size * args.block_bytes;
-    const int64_t row = int64_t{kv_head} * args.block_size + slot % args.block_size;
-    keys = reinterpret_cast<T*>(args.keys + block) + row * args.head_dim;
-    T* values = reinterpret_cast<T*>(args.values + block) + row * args.head_dim;
+    keys = stored_head<T>(args, args.keys, token, kv_head);
+    T* values = stored_head<T>(args, args.values, token, kv_head);
     for (int i = thread; i < args.head_dim; i += kHeadThreads) {
       values[i] = rounded<T>(args.v[of_key + i]);
     }
@@ -71,12 +52,10 @@ __global__ void __launch_bounds__(kHeadThreads* kBlockHeads) rotate_and_store(Ro
   for (int i = thread; i < args.pairs; i += kHeadThreads) {
     const int first = args.interleaved != 0 ? 2 * i : i;
     const int second = args.interleaved != 0 ? 2 * i + 1 : i + args.pairs;
-    const float cosine = args.cosines[token * args.pairs + i];
-    const float sine = args.sines[token * args.pairs + i];
-    const float a = x[first];
-    const float b = x[second];
-    put(first, __fmul_rn(a, cosine) - __fmul_rn(b, sine));
-    put(second, __fmul_rn(b, cosine) + __fmul_rn(a, sine));
+    const int64_t angle = token * args.pairs + i;
+    const float2 pair = turned({x[first], x[second]}, args.cosines[angle], args.sines[angle]);
+    put(first, pair.x);
+    put(second, pair.y);
   }
   if (!is_key) return;
   for (int i = 2 * args.pairs + thread; i < args.head_dim; i += kHeadThreads) {

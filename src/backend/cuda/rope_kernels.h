@@ -26,6 +26,13 @@ void launch_rope_angles(const RopeAnglesArgs& args, cudaStream_t stream);
 
 // Turns q and k in place and writes k and v, rounded to the store's type, into the slots.
 struct RopeStoreArgs {
+  int32_t heads;
+  int32_t kv_heads;
+  int32_t head_dim;
+  int32_t pairs;
+  int32_t block_size;
+  int32_t interleaved;
+  int64_t type;    // DType of the store
   float* q;        // [tokens, heads, head_dim]
   float* k;        // [tokens, kv_heads, head_dim]
   const float* v;  // [tokens, kv_heads, head_dim]
@@ -36,13 +43,6 @@ struct RopeStoreArgs {
   std::byte* values;  // of the layer in block 0
   int64_t block_bytes;
   int64_t tokens;
-  int32_t heads;
-  int32_t kv_heads;
-  int32_t head_dim;
-  int32_t pairs;
-  int32_t block_size;
-  int32_t interleaved;
-  int64_t type;  // DType of the store
 };
 void launch_rope_store(const RopeStoreArgs& args, cudaStream_t stream);
 

@@ -19,6 +19,11 @@ Tape::~Tape() {
   }
 }
 
+void Tape::forget() {
+  bytes_.clear();
+  starts_.clear();
+}
+
 void Tape::launch_all() {
   const char* at = bytes_.data();
   const char* end = at + bytes_.size();
@@ -45,7 +50,7 @@ void Tape::run(bool repeats) {
   if (bytes_.empty()) return;
   if (!repeats) {
     launch_all();
-    bytes_.clear();
+    forget();
     return;
   }
   const auto found =
@@ -68,7 +73,7 @@ void Tape::run(bool repeats) {
     OCTAVO_CUDA(cudaGraphLaunch(recorded.graph, stream_));
     ++replays_;
   }
-  bytes_.clear();
+  forget();
 }
 
 }  // namespace octavo::cuda

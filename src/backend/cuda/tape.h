@@ -41,22 +41,30 @@ class Tape {
                             const_cast<void*>(function))(copy, stream);
                       },
                       reinterpret_cast<const void*>(launch), sizeof(Args)};
+    starts_.push_back(bytes_.size());
     append(&entry, sizeof(entry));
     append(&args, sizeof(args));
-    last_ = entry.function;
   }
 
-  // Calls change(args) with the arguments of what was noted last, where that is `launch`. Says
-  // whether it was, and change() agreed.
+  // Calls change(args) with the arguments of what was noted last but `back` entries, where that is
+  // `launch`. Says whether it was, and change() agreed; otherwise the arguments stay as they were.
   template <class Args, class Change>
-  bool amend_last(void (*launch)(const Args&, cudaStream_t), const Change& change) {
-    if (bytes_.empty() || last_ != reinterpret_cast<const void*>(launch)) return false;
-    char* args = bytes_.data() + bytes_.size() - sizeof(Args);
+  bool amend(size_t back, void (*launch)(const Args&, cudaStream_t), const Change& change) {
+    if (back >= starts_.size()) return false;
+    char* at = bytes_.data() + starts_[starts_.size() - 1 - back];
+    Entry entry;
+    std::memcpy(&entry, at, sizeof(entry));
+    if (entry.function != reinterpret_cast<const void*>(launch)) return false;
+    char* args = at + sizeof(entry);
     Args copy;
     std::memcpy(&copy, args, sizeof(Args));
     if (!change(copy)) return false;
     std::memcpy(args, &copy, sizeof(Args));
     return true;
+  }
+  template <class Args, class Change>
+  bool amend_last(void (*launch)(const Args&, cudaStream_t), const Change& change) {
+    return amend(0, launch, change);
   }
 
   bool empty() const { return bytes_.empty(); }
@@ -81,12 +89,13 @@ class Tape {
   void append(const void* data, size_t bytes) {
     bytes_.append(static_cast<const char*>(data), bytes);
   }
+  void forget();
   void launch_all();
   void capture(Recorded& recorded);
 
   cudaStream_t stream_;
   std::string bytes_;             // entries, each followed by its arguments
-  const void* last_ = nullptr;    // function of the last entry
+  std::vector<size_t> starts_;    // of the entries in bytes_
   std::list<Recorded> recorded_;  // the most recently used first
   int64_t replays_ = 0;
 };
