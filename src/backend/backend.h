@@ -172,7 +172,7 @@ class Backend {
   virtual void linear(Tensor x, std::span<const Projection> projections, const Batch& batch) = 0;
   // x += y.
   virtual void add(Tensor x, Tensor y) = 0;
-  // gate = activation(gate) * up.
+  // gate = activation(gate) * up. What is in `up` afterwards is undefined.
   virtual void gate(Tensor gate, Tensor up, Activation activation) = 0;
   // Turns q [tokens, heads * head_dim] and k [tokens, kv_heads * head_dim] in place, then writes k
   // and v into the slots of the batch, rounded to the store's dtype.

@@ -1,6 +1,6 @@
 // Operations that the CUDA backend fuses with the products before them, against the same operations
 // on their own: no bit may differ. Without a GPU, each test says that it was skipped; that they are
-// fused is cuda_fuse_rope_test.cpp's to see.
+// fused is cuda_fuse_products_test.cpp's to see.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -10,6 +10,7 @@
 #include "backend/cuda_test_tools.h"
 #include "backend/linear_cases.h"
 #include "backend/random_values.h"
+#include "backend/simple_batch.h"
 
 namespace octavo::cuda {
 namespace {
@@ -190,6 +191,46 @@ TEST_F(CudaFusedOperations, WeightsOfSeveralTypesAndLongRowsAreTurnedAlike) {
                     turn_products(*gpu_, shape, types, least, sequences, true),
                     fmt::format("{}, {}, {}", info(types[0]).name, info(types[1]).name,
                                 info(types[2]).name));
+      }
+    }
+  }
+}
+
+// The gated products of two weights, and a product of them, whose rounding follows.
+Results gate_products(Backend& backend, DType type, Activation activation, int64_t rows,
+                      int64_t hidden, bool apart) {
+  std::mt19937_64 random(25);
+  const int64_t inner = inner_for(type, 64);
+  const Matrix gate(backend, type, hidden, inner, hidden % 2 == 0, random);
+  const Matrix up(backend, type, hidden, inner, hidden % 3 == 0, random);
+  const std::vector<int32_t> tokens(static_cast<size_t>(rows));
+  const SimpleBatch batch(tokens);
+  const auto x = random_activations(static_cast<size_t>(rows), static_cast<size_t>(inner), random);
+  backend.begin_step(batch.batch);
+  const Tensor in = bring(backend, x, batch.batch);
+  const Tensor gated = backend.scratch(rows, hidden);
+  const Tensor raised = backend.scratch(rows, hidden);
+  const std::array<Projection, 2> both = {gate.into(gated), up.into(raised)};
+  backend.linear(in, both, batch.batch);
+  if (apart) read(backend, gated);
+  backend.gate(gated, raised, activation);
+  if (hidden % 32 != 0) return {read(backend, gated)};
+  const Matrix down(backend, DType::q8_0, 40, hidden, false, random);
+  const Tensor out = backend.scratch(rows, 40);
+  const Projection last = down.into(out);
+  backend.linear(gated, std::span(&last, 1), batch.batch);
+  return {read(backend, gated), read(backend, out)};
+}
+
+TEST_F(CudaFusedOperations, GatedProductsAreThoseOfTheirOwnLaunch) {
+  for (const DTypeInfo& type : kDTypes) {
+    for (const Activation activation : {Activation::silu, Activation::gelu_tanh}) {
+      for (const int64_t rows : {1, 2, 3, 4, 7, 8}) {
+        for (const int64_t hidden : {1, 6, 33, 96, 1056}) {
+          expect_same(gate_products(*gpu_, type.type, activation, rows, hidden, false),
+                      gate_products(*gpu_, type.type, activation, rows, hidden, true),
+                      fmt::format("{}, {} rows, {} outputs", type.name, rows, hidden));
+        }
       }
     }
   }

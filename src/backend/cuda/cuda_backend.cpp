@@ -6,7 +6,7 @@
 #include "backend/cuda/attention.h"
 #include "backend/cuda/check_cuda.h"
 #include "backend/cuda/device_code.h"
-#include "backend/cuda/fuse_rope.h"
+#include "backend/cuda/fuse_products.h"
 #include "backend/cuda/rope_kernels.h"
 #include "backend/cuda/row_kernels.h"
 #include "base/error.h"
@@ -238,7 +238,7 @@ void CudaBackend::add(Tensor x, Tensor y) {
 
 void CudaBackend::gate(Tensor gate, Tensor up, Activation activation) {
   check_same_shape(gate, up);
-  if (gate.rows == 0) return;
+  if (gate.rows == 0 || fuse_gate(tape_, gate, up, activation)) return;
   tape_.add(
       launch_gate,
       GateArgs{

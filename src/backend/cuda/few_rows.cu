@@ -1,5 +1,6 @@
 #include "backend/cuda/few_rows.h"
 
+#include "backend/cuda/activate.cuh"
 #include "backend/cuda/launch.cuh"
 #include "backend/cuda/rope_store.cuh"
 #include "backend/cuda/type_switch.h"
@@ -11,8 +12,6 @@ constexpr int kWarp = 32;
 constexpr int kAhead = 2;         // chunks of each row that a lane loads before it needs them
 constexpr int kBlockOutputs = 8;  // of a block of threads
 constexpr int kPairedOutputs = 2;
-// From here on rows are so long that a warp is better off with one at a time.
-constexpr int64_t kLongRow = 256;  // chunks
 
 constexpr int threads_for(int outputs) {
   return kBlockOutputs / outputs * kWarp;
@@ -139,17 +138,21 @@ constexpr int least_blocks(int rows) {
   return rows == 8 ? 4 : 1;
 }
 
-// A warp has kOutputs rows of the weight, a lane every 32nd chunk of them.
-template <DType type, int kRows, int kOutputs>
+// A warp has kOutputs rows of the weight, a lane every 32nd chunk of them; or, where it gates, a
+// row of each of two weights.
+template <DType type, int kRows, int kOutputs, bool kGates = false>
 __global__ void __launch_bounds__(threads_for(kOutputs), least_blocks(kRows))
     multiply(const __grid_constant__ FewRowsArgs args) {
   let_next_begin();
-  const PartPlace place = find_part(args.parts, args.count, blockIdx.x, kBlockOutputs);
+  constexpr int kOwn = kGates ? 1 : kOutputs;  // rows of a warp in a part
+  const PartPlace place = kGates ? PartPlace{0, int64_t{blockIdx.x} * (kBlockOutputs / kOutputs)}
+                                 : find_part(args.parts, args.count, blockIdx.x, kBlockOutputs);
   const QuantizedPart& part = args.parts[place.part];
+  const QuantizedPart& other = kGates ? args.parts[1] : part;
   const int lane = threadIdx.x % kWarp;
-  const int64_t index = place.first_output / kOutputs + threadIdx.x / kWarp;
+  const int64_t index = place.first_output / kOwn + threadIdx.x / kWarp;
   const OutputPair pair =
-      kOutputs == 1 ? OutputPair{index, 0} : find_pair(args.rope, part.weight.rows, index);
+      kOwn == 1 ? OutputPair{index, 0} : find_pair(args.rope, part.weight.rows, index);
   if (pair.first >= part.weight.rows) return;
   const int64_t chunks = part.weight.chunks;
   RawChunk<type> raw[kAhead][kOutputs];
@@ -157,7 +160,8 @@ __global__ void __launch_bounds__(threads_for(kOutputs), least_blocks(kRows))
     if (chunk >= chunks) return;
 #pragma unroll
     for (int o = 0; o < kOutputs; ++o) {
-      raw[slot][o] = load_chunk<type>(part.weight, (pair.first + o * pair.step) * chunks + chunk);
+      raw[slot][o] = load_chunk<type>((o == 0 ? part : other).weight,
+                                      (pair.first + o * pair.step) * chunks + chunk);
     }
   };
 #pragma unroll
@@ -185,30 +189,43 @@ __global__ void __launch_bounds__(threads_for(kOutputs), least_blocks(kRows))
     }
   }
   const float2 own = {sum_of_own_row(sums[0]), sum_of_own_row(sums[kOutputs - 1])};
-  if (lane < args.rows) finish_pair(args.rope, part, lane, pair, own);
+  if (lane >= args.rows) return;
+  if constexpr (kGates) {
+    const float gate = activate(with_bias(part, index, own.x), args.gating == Gating::gelu_tanh);
+    part.out[lane * part.weight.rows + index] = gate * with_bias(other, index, own.y);
+  } else {
+    finish_pair(args.rope, part, lane, pair, own);
+  }
 }
 
 }  // namespace
 
 void launch_few_rows(const FewRowsArgs& args, cudaStream_t stream) {
-  const auto blocks =
-      static_cast<unsigned int>(blocks_of_parts(args.parts, args.count, kBlockOutputs));
+  constexpr int kThreads = threads_for(kPairedOutputs);
+  const bool gates = args.gating != Gating::none;
+  const auto blocks = static_cast<unsigned int>(
+      gates ? blocks_of_part(args.parts[0], kBlockOutputs / kPairedOutputs)
+            : blocks_of_parts(args.parts, args.count, kBlockOutputs));
   const bool is_long = args.parts[0].weight.chunks >= kLongRow && args.rope.head_dim == 0;
   for_quantized_type(static_cast<DType>(args.type), [&]<DType kType>() {
-    constexpr int kThreads = threads_for(kPairedOutputs);
+    const auto launch_for = [&]<int kRows>() {
+      if (gates) {
+        launch(multiply<kType, kRows, kPairedOutputs, true>, blocks, kThreads, args, stream);
+      } else {
+        launch(multiply<kType, kRows, kPairedOutputs>, blocks, kThreads, args, stream);
+      }
+    };
     if (args.rows == 1 && is_long) {
-      return launch(multiply<kType, 1, 1>, blocks, threads_for(1), args, stream);
+      launch(multiply<kType, 1, 1>, blocks, threads_for(1), args, stream);
+    } else if (args.rows == 1) {
+      launch_for.template operator()<1>();
+    } else if (args.rows == 2) {
+      launch_for.template operator()<2>();
+    } else if (args.rows <= 4) {
+      launch_for.template operator()<4>();
+    } else {
+      launch_for.template operator()<8>();
     }
-    if (args.rows == 1) {
-      return launch(multiply<kType, 1, kPairedOutputs>, blocks, kThreads, args, stream);
-    }
-    if (args.rows == 2) {
-      return launch(multiply<kType, 2, kPairedOutputs>, blocks, kThreads, args, stream);
-    }
-    if (args.rows <= 4) {
-      return launch(multiply<kType, 4, kPairedOutputs>, blocks, kThreads, args, stream);
-    }
-    launch(multiply<kType, 8, kPairedOutputs>, blocks, kThreads, args, stream);
   });
 }
 

@@ -1,5 +1,6 @@
 #include "backend/cuda/row_kernels.h"
 
+#include "backend/cuda/activate.cuh"
 #include "backend/cuda/launch.cuh"
 #include "backend/cuda/numbers.cuh"
 #include "backend/cuda/row_scale.cuh"
@@ -9,6 +10,7 @@ namespace octavo::cuda {
 namespace {
 
 constexpr int kThreads = 256;
+constexpr int kFewThreads = 64;  // of blocks whose work for one row should reach many processors
 constexpr int kWarp = 32;
 
 // Blocks for a grid-stride loop over `count` items of one thread each.
@@ -217,19 +219,6 @@ __global__ void scale_and_bias_rows(ScaleAndBiasArgs args) {
   }
 }
 
-__device__ float silu(float x) {
-  return x / (1.0F + expf(-x));
-}
-
-__device__ float gelu_tanh(float x) {
-  constexpr float kRootTwoOverPi = 0.797884560802865F;
-  return 0.5F * x * (1.0F + tanhf(kRootTwoOverPi * (x + 0.044715F * x * x * x)));
-}
-
-__device__ float activate(float x, bool gelu) {
-  return gelu ? gelu_tanh(x) : silu(x);
-}
-
 // Each activation has a kernel, whose code is fetched sooner: in small steps that matters.
 template <bool gelu>
 __global__ void gate_elements(GateArgs args) {
@@ -305,14 +294,13 @@ void launch_scale_and_bias(const ScaleAndBiasArgs& args, cudaStream_t stream) {
 }
 
 void launch_gate(const GateArgs& args, cudaStream_t stream) {
-  constexpr int kGateThreads = 64;
-  const unsigned int blocks = blocks_for(args.elements / 4 + 1, kGateThreads);
+  const unsigned int blocks = blocks_for(args.elements / 4 + 1, kFewThreads);
   const auto kernel = args.gelu != 0 ? gate_elements<true> : gate_elements<false>;
-  launch(kernel, blocks, kGateThreads, args, stream);
+  launch(kernel, blocks, kFewThreads, args, stream);
 }
 
 void launch_round(const RoundArgs& args, cudaStream_t stream) {
-  launch(round_elements, blocks_for(args.elements / 4), kThreads, args, stream);
+  launch(round_elements, blocks_for(args.elements / 4, kFewThreads), kFewThreads, args, stream);
 }
 
 void launch_soft_cap(const SoftCapArgs& args, cudaStream_t stream) {

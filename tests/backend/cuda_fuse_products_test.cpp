@@ -1,5 +1,5 @@
-// Which products turn and store what they compute. Nothing is launched: no GPU is needed.
-#include "backend/cuda/fuse_rope.h"
+// Which products turn and store, or gate, what they compute. Nothing is launched: no GPU is needed.
+#include "backend/cuda/fuse_products.h"
 
 #include <gtest/gtest.h>
 
@@ -12,7 +12,7 @@ namespace {
 
 constexpr int64_t kRows = 3;
 
-class CudaFuseRope : public ::testing::Test {
+class CudaFuseProducts : public ::testing::Test {
  protected:
   // Notes a product that computes these tensors.
   void note(std::initializer_list<Tensor> outputs, int64_t rows = kRows) {
@@ -51,7 +51,7 @@ class CudaFuseRope : public ::testing::Test {
   Tensor other_{&values_[3], kRows, 128};
 };
 
-TEST_F(CudaFuseRope, JoinsTheProductsOfQAndKAndV) {
+TEST_F(CudaFuseProducts, JoinsTheProductsOfQAndKAndV) {
   note({q_, k_, v_});
   EXPECT_TRUE(turns());
   EXPECT_TRUE(is_turned(0));
@@ -70,7 +70,7 @@ TEST_F(CudaFuseRope, JoinsTheProductsOfQAndKAndV) {
   EXPECT_TRUE(is_turned(2));
 }
 
-TEST_F(CudaFuseRope, StaysApartFromOtherProducts) {
+TEST_F(CudaFuseProducts, StaysApartFromOtherProducts) {
   EXPECT_FALSE(turns()) << "nothing before it";
   note({q_, k_});
   note_something_else();
@@ -91,6 +91,38 @@ TEST_F(CudaFuseRope, StaysApartFromOtherProducts) {
   note({q_, k_, v_});
   EXPECT_FALSE(turns(1)) << "no pairs in a head";
   EXPECT_TRUE(turns());
+}
+
+TEST_F(CudaFuseProducts, GatesTheProductsOfAGateAndWhatItScales) {
+  const auto gates = [this](Tensor gate, Tensor up) {
+    return fuse_gate(tape_, gate, up, Activation::gelu_tanh);
+  };
+  EXPECT_FALSE(gates(k_, v_)) << "nothing before it";
+  note({k_, v_});
+  EXPECT_FALSE(gates(v_, k_)) << "the other way round";
+  EXPECT_TRUE(gates(k_, v_));
+  EXPECT_FALSE(gates(k_, v_)) << "a second time";
+  EXPECT_TRUE(tape_.amend(0, launch_few_rows, [](const FewRowsArgs& args) {
+    return args.gating == Gating::gelu_tanh;
+  }));
+  note({k_, v_, other_});
+  EXPECT_FALSE(gates(k_, v_)) << "something else too";
+  note({k_});
+  note({v_});
+  EXPECT_FALSE(gates(k_, v_)) << "two launches";
+  note({k_, v_});
+  note_something_else();
+  EXPECT_FALSE(gates(k_, v_)) << "something in between";
+  note({k_, v_}, kRows - 1);
+  EXPECT_FALSE(gates(k_, v_)) << "fewer rows";
+  note({k_, Tensor{v_.data, kRows, 64}});
+  EXPECT_FALSE(gates(k_, v_)) << "fewer outputs";
+  note({k_, v_});
+  tape_.amend_last(launch_few_rows, [](FewRowsArgs& args) {
+    args.parts[0].weight.chunks = kLongRow;
+    return true;
+  });
+  EXPECT_FALSE(gates(k_, v_)) << "long rows";
 }
 
 }  // namespace
