@@ -142,6 +142,7 @@ TEST_F(CudaOperations, ProductsOfEveryTypeAgreeWithDoublePrecision) {
     const size_t block = type.block_elements;
     const size_t one = block == 1 ? 32 : block;
     for (const size_t rows : {1, 2, 3, 8, 9, 33, 64, 65, 130, 300, 600}) {
+      if (!is_taken()) continue;
       expect_product(*gpu_, {type.type, 130, 2 * one, rows}, random);
     }
     expect_product(*gpu_, {type.type, 1, one, 1}, random);
@@ -160,6 +161,7 @@ TEST_F(CudaOperations, AProductsRowDoesNotDependOnItsNeighboursInDeterministicMo
   const auto backend = create_cuda_backend({.threads = 1, .deterministic = true}).value();
   std::mt19937_64 random(12);
   for (const DTypeInfo& type : kDTypes) {
+    if (!is_taken()) continue;
     constexpr size_t kOutputs = 150;
     constexpr size_t kInner = 1024;
     constexpr size_t kRows = 300;
@@ -277,6 +279,7 @@ TEST_F(CudaOperations, RoundingWithTheOperationBeforeChangesNoBit) {
     for (const int64_t rows : {1, 3, 8, 40, 130, 300}) {
       for (const int64_t columns : {512, 768, 1024, 8192, 8448}) {
         for (const bool gates : {false, true}) {
+          if (!is_taken()) continue;
           const auto together = norm_and_multiply(*gpu_, type, rows, columns, gates, false);
           const auto apart = norm_and_multiply(*gpu_, type, rows, columns, gates, true);
           EXPECT_TRUE(same_bits(together, apart)) << info(type).name << ", [" << rows << ", "
@@ -374,6 +377,7 @@ TEST_F(CudaOperations, AttentionAgreesWithTheCpus) {
   }
   uint32_t seed = 100;
   for (const Attention& shape : shapes) {
+    if (!is_taken()) continue;
     seed += 2;
     const std::vector<float> found = attend(*gpu_, shape, sequences, seed);
     const std::vector<float> expected = attend(*cpu_, shape, sequences, seed);
@@ -389,6 +393,7 @@ TEST_F(CudaOperations, AttentionAgreesWithTheCpus) {
 TEST_F(CudaOperations, AttentionOfASequenceDoesNotDependOnItsNeighbours) {
   const std::vector<Sequence> sequences = {{700, 1}, {900, 40}, {400, 400}, {1300, 1}, {5, 5}};
   for (const DType type : {DType::f32, DType::f16, DType::bf16}) {
+    if (!is_taken()) continue;
     const Attention shape{type, 8, 2, 128, 0, 16, 0.0F, true};
     const std::vector<float> crowd = attend(*gpu_, shape, sequences, 5);
     size_t at = 0;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <numeric>
 #include <vector>
@@ -12,6 +13,15 @@
 #include "backend/backend.h"
 
 namespace octavo::cuda {
+
+// Under a sanitizer a kernel takes a hundred times as long: with OCTAVO_TEST_EVERY=N in the
+// environment, every Nth case of the large tables is taken. A prime meets every loop's every value.
+inline bool is_taken() {
+  static const char* const text = std::getenv("OCTAVO_TEST_EVERY");
+  static const int64_t every = text == nullptr ? 1 : std::max<int64_t>(1, std::atoll(text));
+  static int64_t cases = 0;
+  return cases++ % every == 0;
+}
 
 inline std::unique_ptr<Weight> upload(Backend& backend, DType type, int64_t rows, int64_t columns,
                                       const void* data, WeightUse use) {
