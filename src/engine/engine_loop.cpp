@@ -167,6 +167,7 @@ void EngineLoop::launch(const Plan& plan) {
       follows ? flight_of(plan.step - 1).sampling_rows : std::span<const int32_t>();
   Flight& flight = flight_of(plan.step);
   flight.plan = &plan;
+  flight.lands_at_once = plan.token_count > kMostTokensAhead;
   last_launched_ = plan.step;
   const Batch& batch = flight.batch.build(
       plan, scheduler_, [this](const Sequence& sequence) { return wanted_of(sequence); },
@@ -247,7 +248,6 @@ void EngineLoop::make_sample_rows(Flight& flight, std::span<const int32_t> previ
   flight.texts.clear();
   flight.first_rows.clear();
   flight.sampling_rows.assign(plan.samples.size(), -1);
-  flight.lands_at_once = plan.token_count > kMostTokensAhead;
   for (size_t i = 0; i < plan.items.size(); ++i) {
     const PlanItem& item = plan.items[i];
     const Sequence& first = scheduler_.sequence(item.sequence);
