@@ -10,7 +10,7 @@ release := build/release
 run:
 	@tools/setup.sh build run
 	@$(MAKE) --silent $(release)/build.ninja
-	@cmake --build --preset release --target octavo
+	@cmake --build --preset release --target octavo octavo_manual
 	@model="$$(tools/fetch_model.sh)"; exec $(release)/bin/octavo serve "$$model"
 
 test: build

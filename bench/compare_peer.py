@@ -2,7 +2,9 @@
 """Octavo and llama.cpp (llama-cpp-python) on the same model, in turn, in one run.
 
     python3 -m venv build/peer && build/peer/bin/pip install llama-cpp-python==0.3.36
-    build/peer/bin/python bench/compare_peer.py build/release/bench/engine_bench MODEL.gguf
+    cmake -B build/bench -G Ninja -DCMAKE_BUILD_TYPE=Release -DOCTAVO_BENCH=ON
+    cmake --build build/bench --target engine_bench
+    build/peer/bin/python bench/compare_peer.py build/bench/bench/engine_bench MODEL.gguf
 
 Each round runs Octavo's engine_bench and then the same shapes in llama.cpp; the table gives the
 median of the rounds and their range, in tokens per second. llama.cpp decodes without sampling, eight

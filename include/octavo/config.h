@@ -58,13 +58,16 @@ void visit_config(Config& config, Visitor&& visitor) {
                   0, int64_t{1} << 28},
       config.context_length);
   visitor(
-      ConfigField{"kv-dtype", "Type of cached keys and values: f32, f16, bf16, q8_0 or iq4_nl."},
+      ConfigField{
+          "kv-dtype",
+          "Type of cached keys and values: f32, f16, bf16, q8_0 or iq4_nl; on a GPU one of the "
+          "first three."},
       config.kv_dtype);
   visitor(
       ConfigField{
           "kv-memory",
           "Limit of the KV cache in bytes, or as 512MiB or 2G; auto: enough for 8 full contexts, "
-          "at most half of the machine's memory, or a GPU's free memory. Memory is taken as it is "
+          "at most half of the machine's memory or what a GPU has free. Memory is taken as it is "
           "used.",
           0, int64_t{1} << 50, true},
       config.kv_memory_bytes);

@@ -86,7 +86,7 @@ struct TokenInfo {
 // How a request's prompt was served.
 struct PromptReport {
   int32_t cached_tokens = 0;    // of the prompt: their K and V were found, not computed
-  double queued_seconds = 0.0;  // from submit() until the first step with the prompt began
+  double queued_seconds = 0.0;  // from submit() until the first step with the prompt was launched
 };
 
 // What is new in one output since the last event of that output. A slow reader gets fewer, longer
@@ -213,7 +213,7 @@ class Engine {
 
   virtual const ModelInfo& model() const = 0;
   virtual EngineStats stats() const = 0;
-  // Waits for the step in progress.
+  // Waits until the engine is between two steps.
   virtual CacheSnapshot cache_snapshot() const = 0;
 };
 

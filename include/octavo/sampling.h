@@ -14,9 +14,9 @@ struct TokenBias {
 };
 
 // The order in which a logits row is treated: logit bias; repetition, frequency and presence
-// penalties; temperature; top-k; typical; top-p; min-p; one draw. Each filter keeps at least one
-// token. A temperature of 0 takes the highest logit after bias and penalties, the lowest id on a
-// tie.
+// penalties; bans (min_tokens, ignore_eos); temperature; top-k; typical; top-p; min-p; one draw.
+// Each filter keeps at least one token. A temperature of 0 takes the highest logit after bias and
+// penalties, the lowest id on a tie.
 struct SamplingParams {
   float temperature = 1.0F;
   int32_t top_k = 0;
@@ -39,7 +39,7 @@ struct SamplingParams {
   std::vector<int32_t> stop_token_ids;
   int32_t logprobs = -1;
 
-  // Whether a draw depends on the tokens before it, beyond what they did to the logits.
+  // Whether logits are changed by which tokens came before.
   bool has_penalties() const {
     return repetition_penalty != 1.0F || frequency_penalty != 0.0F || presence_penalty != 0.0F;
   }

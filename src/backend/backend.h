@@ -9,7 +9,7 @@
 //
 // Order of operations (docs/ARCHITECTURE.md): an element of an output row depends on its own
 // input row, the weights and the sequence's own keys and values, never on how many rows the step
-// has.
+// has. A GPU's backend keeps to this where it was made to be deterministic (docs/cuda.md).
 //
 // Ownership: a Backend owns scratch memory and threads; Weights and KvStores it made must not
 // outlive it. Thread safety: one thread (the engine's) calls the operations.
@@ -139,7 +139,7 @@ class Backend {
   // For people: "cpu (avx512, 2 threads)".
   const std::string& description() const { return description_; }
   // Whether operations are computed while the host goes on: then a step should be begun before the
-  // last one's results are collected.
+  // results of the step before are collected.
   bool is_asynchronous() const { return is_asynchronous_; }
 
   // --- memory ---
@@ -156,11 +156,13 @@ class Backend {
   // --- one step ---
   // Starts a step: gives scratch memory back and plans what depends on the batch alone.
   virtual void begin_step(const Batch& batch) = 0;
+  // Copies whole blocks within the store. No block is both source and destination, or twice the
+  // latter.
   virtual void copy_blocks(KvStore& store, std::span<const BlockCopy> copies) = 0;
   // Copies whole blocks between the store and host memory, where slot i begins
   // i * store.shape().block_bytes() bytes after `host`. Bytes come back as they went. No block and
   // no slot that is written may occur twice, and no block that comes in may be used by a step whose
-  // results were not collected.
+  // results were not collected. Host memory may be read and changed when it returns.
   virtual void swap_blocks(KvStore& store, std::byte* host, std::span<const BlockSwap> swaps,
                            SwapDirection direction) = 0;
 

@@ -27,6 +27,9 @@ int run_help(const CLI::App& program, const Options& options) {
   for (const std::string& word : options.command) {
     const std::vector<const CLI::App*> found =
         app->get_subcommands([&](const CLI::App* below) { return below->check_name(word); });
+    if (found.empty() && app != &program) {
+      return fail(invalid_input("'{}' has no command '{}'", app->get_name(), printable(word)));
+    }
     if (found.empty()) {
       return fail(invalid_input("unknown command '{}'; octavo help lists them", printable(word)));
     }

@@ -59,6 +59,9 @@ int answer_once(Engine& engine, const Options& options, const std::string& promp
 int run_chat(const Options& options) {
   const Result<void> checked = check_sampling(options.chat.sampling);
   if (!checked) return fail(checked.error());
+  if (options.chat.sampling.logprobs >= 0) {
+    return fail(invalid_input("logprobs: a chat does not show them; octavo generate does"));
+  }
   const bool is_interactive = !options.has_prompt && is_terminal(stdin) && is_terminal(stdout);
   std::string prompt = options.prompt;
   if (!is_interactive && !options.has_prompt) {

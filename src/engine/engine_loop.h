@@ -1,7 +1,7 @@
 // EngineLoop: the thread that plans, computes, samples and commits, step after step.
 //
 // Where the backend computes while the host goes on, the loop runs ahead: it plans and launches a
-// step before it waits for the tokens of the one before, so that the device always has one to do.
+// step before it waits for the tokens of the one before, so that the device need not wait for it.
 //
 // Owns the scheduler and the state of every running request; touched by its own thread only, except
 // for the Mailbox and the statistics. Takes the model by reference: the engine owns both.

@@ -87,6 +87,7 @@ TEST_F(ProgramTest, UsageErrorsAreOneLineWithAHint) {
   expect_error("", 2, "no command was given; see octavo help");
   expect_error("chat", 2, "unknown command 'chat'; see octavo help");
   expect_error("help chat", 2, "unknown command 'chat'; octavo help lists them");
+  expect_error("help run serve", 2, "'run' has no command 'serve'");
   expect_error("--fast", 2, "unknown flag '--fast'; see octavo help");
   expect_error("run m.gguf --fast", 2, "run: unknown flag '--fast'; see octavo help run");
   expect_error("inspect m.gguf more", 2,
@@ -104,7 +105,7 @@ TEST_F(ProgramTest, ServeNamesTheFlagAtFault) {
   expect_error(serve + "--port 0 --tls-cert c.pem", 2, "tls-key: it is missing beside tls-cert");
   expect_error(serve + "--port 0 --api-keys /dev/null", 2, "api-keys: /dev/null is not a file");
   expect_error(serve + "--port 0 --host 192.0.2.1", 1,
-               "port: 192.0.2.1:0: Cannot assign requested address");
+               "host: 192.0.2.1:0: Cannot assign requested address");
 }
 
 TEST_F(ProgramTest, BadFilesAndSettingsAreOneLine) {
@@ -121,6 +122,8 @@ TEST_F(ProgramTest, BadFilesAndSettingsAreOneLine) {
   EXPECT_EQ(outcome.err.find("octavo: " + bad), 0u) << outcome.err;
   expect_error("run " + model_ + " --prompt a --temperature -1", 2,
                "temperature: -1 is not in [0, 100]");
+  expect_error("run " + model_ + " --prompt a --logprobs 3", 2,
+               "logprobs: a chat does not show them; octavo generate does");
   expect_error("run " + model_ + " --prompt a --batch-tokens 0", 2,
                "batch-tokens: 0 is not between 1 and 65536");
   EXPECT_EQ(run("run " + model_ + " --prompt a", "OCTAVO_FORCE_ISA=mmx ").code, 2);
@@ -211,7 +214,7 @@ TEST_F(ProgramTest, BenchSaysWhatIsWrong) {
                "bench serve: --rate: Value 0 not in range 1e-06 to 1000000; see octavo help bench "
                "serve");
   expect_error("bench latency /absent.gguf", 2, "/absent.gguf: No such file or directory");
-  expect_error("help bench speed", 2, "unknown command 'speed'; octavo help lists them");
+  expect_error("help bench speed", 2, "'bench' has no command 'speed'");
   EXPECT_EQ(run("help bench latency").out, run("bench latency --help").out);
 }
 

@@ -1,7 +1,7 @@
 // Copies of whole blocks: within the pool, to host memory and back, on a stream of their own.
 //
-// So blocks that come in are copied while the last step is still computed. Thread safety: one
-// thread.
+// So blocks that come in are copied while the step before is still computed, unless that plan has
+// others go out first. Thread safety: one thread.
 #pragma once
 
 #include <cuda_runtime_api.h>

@@ -39,6 +39,9 @@ const CudaKvStore& own(const KvStore& store) {
 
 Result<std::unique_ptr<CudaBackend>> CudaBackend::create(const CudaOptions& options) {
   const int count = device_count();
+  if (count == 0) {
+    return unsupported("device: this machine has no CUDA device, or no driver for it");
+  }
   if (options.device < 0 || options.device >= count) {
     return unsupported("device: cuda:{} is not one of the {} CUDA devices of this machine",
                        options.device, count);

@@ -43,9 +43,9 @@ class DeviceSampler {
   DeviceSampler& operator=(const DeviceSampler&) = delete;
 
   // Draws a token per row from logits [.., vocabulary] (Backend::sample): notes it on the step's
-  // tape, runs that, and has the results copied to the host. Waits for nothing. The logits of a row
-  // may be changed. The last one of a row's tokens may be ~r, as in a Batch: the token that row r
-  // of the previous draw gave.
+  // tape, runs that, and has the results copied to the host. Waits only where memory must grow. The
+  // logits of a row may be changed. The last one of a row's tokens may be ~r, as in a Batch: the
+  // token that row r of the previous draw gave.
   void launch(Tensor logits, std::span<const SampleRow> rows, std::span<const uint32_t> allowed,
               const Step& step);
 

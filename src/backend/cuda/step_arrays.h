@@ -1,4 +1,5 @@
-// The flat arrays of a step in device memory, at addresses that do not change from step to step.
+// The flat arrays of a step in device memory, at addresses that do not change from step to step
+// until an array outgrows its room.
 //
 // They go through pinned memory, so that the host does not wait for the copies. Thread safety: one
 // thread.

@@ -2,7 +2,7 @@
 //
 // What the host does for a small step costs as much as what the device does, so the operations are
 // not launched one by one: they are noted, as a function and its arguments, and run() launches them
-// when a result is wanted. A list that is run again, byte for byte the same, is captured as a CUDA
+// at the step's end. A list that is run again, byte for byte the same, is captured as a CUDA
 // graph, and from then on one launch replays it. This holds for steps with equal numbers of rows,
 // because every address in the arguments is the same in each of them: scratch memory and the step's
 // arrays lie at fixed places, and what varies is read from those arrays.

@@ -62,7 +62,10 @@ Result<std::unique_ptr<Listener>> Listener::tcp(asio::io_context& context, const
   Acceptor acceptor(asio::make_strand(context));
   error = bind(acceptor, asio::generic::stream_protocol(wanted.protocol()), wanted);
   if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
-  if (error) return io_error("port: {}:{}: {}", host, port, error.message());
+  if (error) {
+    const char* field = error == std::errc::address_not_available ? "host" : "port";
+    return io_error("{}: {}:{}: {}", field, host, port, error.message());
+  }
 
   const auto local = acceptor.local_endpoint();
   asio::ip::tcp::endpoint bound = wanted;
