@@ -306,9 +306,7 @@ void EngineLoop::deliver(const Flight& flight) {
     if (found == active_.end()) continue;
     Active& active = found->second;
     if (active.submission.embed) {
-      const auto last_row = static_cast<size_t>(flight.batch.last_output_row(i));
-      const auto size = static_cast<size_t>(model_.info.embedding_size);
-      deliver_embedding(active, item, flight.hidden_states.data() + last_row * size);
+      deliver_embedding(active, item, flight.hidden_states, flight.batch.last_output_row(i));
       continue;
     }
     if (active.submission.score_prompt) {
@@ -352,14 +350,16 @@ void EngineLoop::deliver_scores(Active& active, const PlanItem& item, size_t fir
   send(active, std::move(event));
 }
 
-// `last_state`: that of the item's last row, which those of the rows before precede.
-void EngineLoop::deliver_embedding(Active& active, const PlanItem& item, const float* last_state) {
+// `last_row`: of `states`, the item's last position's; those of the ones before come right before.
+void EngineLoop::deliver_embedding(Active& active, const PlanItem& item,
+                                   std::span<const float> states, int32_t last_row) {
   const Positions positions = positions_to_read(active, item);
   const auto size = static_cast<size_t>(model_.info.embedding_size);
   active.state_sum.resize(size);
   const int32_t last = item.first_position + item.q_len - 1;
   for (int32_t p = positions.first; p < positions.end; ++p) {
-    const float* state = last_state - static_cast<size_t>(last - p) * size;
+    const auto row = static_cast<size_t>(last_row - (last - p));
+    const std::span<const float> state = states.subspan(row * size, size);
     for (size_t i = 0; i < size; ++i) active.state_sum[i] += state[i];
   }
   active.read_positions = positions.end;

@@ -98,7 +98,8 @@ class EngineLoop {
   BatchBuilder::Wanted wanted_of(const Sequence& sequence) const;
   Positions positions_to_read(const Active& active, const PlanItem& item) const;
   void deliver_scores(Active& active, const PlanItem& item, size_t first_row);
-  void deliver_embedding(Active& active, const PlanItem& item, const float* last_state);
+  void deliver_embedding(Active& active, const PlanItem& item, std::span<const float> states,
+                         int32_t last_row);
   SampleResult deliver_token(Active& active, const Sequence& sequence, const SampledToken& sampled);
   void deliver_beam(Active& active, const Sequence& sequence, size_t sample, SampledToken& sampled);
   void deliver_hypotheses(Active& active);
