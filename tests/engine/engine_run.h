@@ -9,7 +9,6 @@
 #include <utility>
 #include <vector>
 
-#include "engine/start_engine.h"
 #include "octavo/engine.h"
 
 namespace octavo {
@@ -47,13 +46,6 @@ T must(Result<T> result) {
 
 inline std::unique_ptr<Engine> make_engine(const EngineConfig& config) {
   return must(Engine::create(config));
-}
-
-// An engine that runs a step ahead, as on a GPU, whatever its backend does.
-inline std::unique_ptr<Engine> make_engine_ahead(const EngineConfig& config) {
-  LoadedModel model = must(load_model(config));
-  model.runs_ahead = true;
-  return start_engine(std::move(model), config);
 }
 
 // Everything that came out of one output.

@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "backend/cuda/create_cuda_backend.h"
-#include "engine_run.h"
+#include "engine_ahead.h"
 #include "gguf/builtin_model.h"
 
 namespace octavo {

@@ -12,7 +12,7 @@
 #include <thread>
 
 #include "backend/cuda/create_cuda_backend.h"
-#include "engine_run.h"
+#include "engine_ahead.h"
 #include "random_requests.h"
 
 namespace octavo {

@@ -19,7 +19,7 @@
 #include <vector>
 
 #include "backend/cuda/create_cuda_backend.h"
-#include "engine_run.h"
+#include "engine_ahead.h"
 #include "pooled_model.h"
 #include "random_requests.h"
 #include "scratch_folder.h"
@@ -111,8 +111,17 @@ class Random {
   std::mt19937 random_;
 };
 
+std::vector<int32_t> random_tokens(int count, int32_t vocabulary, Random& random) {
+  std::vector<int32_t> tokens;
+  for (int i = 0; i < count; ++i) {
+    tokens.push_back(static_cast<int32_t>(random.up_to(static_cast<uint32_t>(vocabulary))));
+  }
+  return tokens;
+}
+
 // What random_requests() leaves out.
-void add_kinds(std::vector<Request>& requests, int64_t batch_tokens, Random& random) {
+void add_kinds(std::vector<Request>& requests, int32_t vocabulary, int64_t batch_tokens,
+               Random& random) {
   for (Request& request : requests) {
     if (random.one_in(4)) request.cache_salt = random.one_in(2) ? "one" : "another";
     request.cache_priority = static_cast<int32_t>(random.up_to(4));
@@ -121,6 +130,14 @@ void add_kinds(std::vector<Request>& requests, int64_t batch_tokens, Random& ran
     if (request.beam && request.beam->width > batch_tokens) request.beam.reset();
     if (request.beam) continue;
     if (random.one_in(4)) request.sampling.stop = {"e", "the"};
+    if (random.one_in(4)) request.sampling.stop_token_ids = random_tokens(20, vocabulary, random);
+    if (random.one_in(4)) request.sampling.presence_penalty = 0.5F;
+    if (random.one_in(4)) request.sampling.typical_p = 0.7F;
+    if (random.one_in(4)) {
+      for (const int32_t token : random_tokens(5, vocabulary, random)) {
+        request.sampling.logit_bias.push_back({token, 5.0F});
+      }
+    }
     if (random.one_in(8)) {
       request.prompt.push_back(5);
       Request scored{.prompt = request.prompt, .priority = request.priority};
@@ -241,8 +258,9 @@ void run_round(const Place& place, uint32_t seed, Reached& reached) {
     config.prefix_cache = false;
     auto engine = make_engine(config);
     block_bytes = engine->stats().block_bytes;
-    requests = random_requests(random.next(), engine->model().vocabulary, kRequests);
-    add_kinds(requests, turn(kBatchTokens, seed), random);
+    const int32_t vocabulary = engine->model().vocabulary;
+    requests = random_requests(random.next(), vocabulary, kRequests);
+    add_kinds(requests, vocabulary, turn(kBatchTokens, seed), random);
     for (const Request& request : requests) alone.push_back(run_to_end(*engine, request));
   }
   const auto make = runs_ahead ? make_engine_ahead : make_engine;
