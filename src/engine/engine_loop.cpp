@@ -277,6 +277,8 @@ void EngineLoop::make_sample_rows(Flight& flight, std::span<const int32_t> previ
         row.tokens = text;
       }
       flight.rows.push_back(row);
+      // A search that waits for its choice is left out of the next plan.
+      flight.lands_at_once = flight.lands_at_once || active.beams.has_value();
     }
   }
 }

@@ -77,7 +77,8 @@ class EngineLoop {
     std::vector<size_t> first_rows;          // [items] of `rows`
     std::vector<int32_t> sampling_rows;      // [samples of the plan] their rows; -1: it has none
     std::vector<float> hidden_states;
-    // Its tokens should not wait for the next step's launch.
+    // Nothing is planned before it: its tokens should not wait for the next step's launch, or the
+    // next step for them.
     bool lands_at_once = false;
   };
 

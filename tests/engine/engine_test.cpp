@@ -508,5 +508,18 @@ TEST(Engine, RunsAStepAheadAndNoFurther) {
   EXPECT_EQ(steps_of(make_engine_ahead(config), request), std::pair(std::ssize(until) + 1, until));
 }
 
+TEST(Engine, BeamsAreInEveryStepToo) {
+  constexpr int32_t kTokens = 60;
+  Request search = greedy({5, 6, 7}, kTokens);
+  search.beam = BeamParams{.width = 2};
+  const auto engine = make_engine_ahead(golden_config("llama"));
+  const auto beside = std::move(*engine->submit(greedy({8, 9}, kTokens)));
+  EXPECT_FALSE(run_to_end(*engine, search).front().tokens.empty());
+  while (beside->next()) {
+  }
+  // Every second one would be half as many again.
+  EXPECT_LT(engine->stats().steps, kTokens + kTokens / 4);
+}
+
 }  // namespace
 }  // namespace octavo
