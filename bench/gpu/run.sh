@@ -36,8 +36,14 @@ if command -v compute-sanitizer >/dev/null; then
   # beyond what racecheck follows.
   for tool in memcheck racecheck; do
     heading "$tool of the operations"
+    status=0
     OCTAVO_TEST_EVERY=13 timeout 150 compute-sanitizer --tool "$tool" --error-exitcode 1 \
-      --kernel-name-exclude kernel_substring=nvjet "$tests" --gtest_brief=1 | tail -3
+      --kernel-name-exclude kernel_substring=nvjet "$tests" --gtest_brief=1 | tail -3 || status=$?
+    if [ "$status" = 124 ]; then
+      echo "$tool did not finish within 150 s"
+    elif [ "$status" != 0 ]; then
+      exit "$status"
+    fi
   done
 fi
 
