@@ -236,6 +236,10 @@ TEST(CpuBackend, EmbedsTokensAndWhatThePreviousStepSampled) {
   sampled.resize(1);
   backend->collect(sampled);
   EXPECT_EQ(sampled[0].token, 9);
+
+  // Only those of the step before.
+  expect_rows(SimpleBatch({4}), {4});
+  EXPECT_DEATH(backend->begin_step(SimpleBatch({~0}).batch), "previous step");
 }
 
 TEST(CpuBackendDeathTest, StopsAtBrokenBatches) {

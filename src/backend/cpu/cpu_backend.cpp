@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "backend/checks.h"
 #include "backend/cpu/attention.h"
@@ -86,16 +87,17 @@ void CpuBackend::begin_step(const Batch& batch) {
   rope_cache_.begin_step();
   attention_plans_.begin_step();
   step_tokens_.clear();
+  previous_ = std::exchange(sampled_, {});
   for (const int32_t token : batch.tokens) step_tokens_.push_back(known(token));
 }
 
-// A token id, or ~r for what row r of the last draw gave.
+// A token id, or ~r for what row r of the previous step sampled.
 int32_t CpuBackend::known(int32_t token) const {
   if (token >= 0) return token;
   const int32_t row = ~token;
-  OCTAVO_CHECK(row < std::ssize(sampled_), "row {} of the {} that the previous step sampled", row,
-               sampled_.size());
-  return sampled_[static_cast<size_t>(row)];
+  OCTAVO_CHECK(row < std::ssize(previous_), "row {} of the {} that the previous step sampled", row,
+               previous_.size());
+  return previous_[static_cast<size_t>(row)];
 }
 
 void CpuBackend::copy_blocks(KvStore& store, std::span<const BlockCopy> copies) {

@@ -72,7 +72,8 @@ class CpuBackend final : public Backend {
   RopeCache rope_cache_;
   AttentionPlans attention_plans_;
   std::vector<int32_t> step_tokens_;  // the batch's tokens, ~r replaced by what r sampled
-  std::vector<int32_t> sampled_;      // what the last draw's rows gave
+  std::vector<int32_t> previous_;     // what the step before sampled, by row
+  std::vector<int32_t> sampled_;      // what this step did
   std::deque<std::vector<SampledToken>> uncollected_;
   std::vector<SamplerScratch> sampler_scratch_;  // one per thread
 };

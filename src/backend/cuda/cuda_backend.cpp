@@ -269,6 +269,16 @@ const CudaBackend::Angles& CudaBackend::angles(const RopeTable& rope, const Batc
   return angles_.back();
 }
 
+void CudaBackend::check_slots(const CudaKvStore& store, int32_t group, const Batch& batch) {
+  Group& state = groups_[static_cast<size_t>(group)];
+  if (state.checked) return;
+  for (const int32_t slot : batch.groups[static_cast<size_t>(group)].slots) {
+    OCTAVO_CHECK(slot >= 0 && slot / store.shape().block_size < store.block_count(), "slot {}",
+                 slot);
+  }
+  state.checked = true;
+}
+
 void CudaBackend::rope_and_store(Tensor q, Tensor k, Tensor v, int32_t layer, const RopeTable& rope,
                                  const Batch& batch, KvStore& store) {
   CudaKvStore& blocks = own(store);
@@ -277,6 +287,7 @@ void CudaBackend::rope_and_store(Tensor q, Tensor k, Tensor v, int32_t layer, co
   OCTAVO_CHECK(q.columns % view.head_dim == 0 && k.columns == v.columns &&
                k.columns == int64_t{view.kv_heads} * view.head_dim);
   if (q.rows == 0) return;
+  check_slots(blocks, group, batch);
   const Angles& turned = angles(rope, batch);
   RopeStoreArgs args = {};
   args.q = q.data;

@@ -69,6 +69,7 @@ class CudaBackend final : public Backend {
   // A step's arrays on the device that depend on a KV group.
   struct Group {
     TablesView tables = {};
+    bool checked = false;  // its slots are of the store
   };
   struct Angles {
     const RopeTable* table;
@@ -92,6 +93,7 @@ class CudaBackend final : public Backend {
   void run();   // what is on the tape
   void wait();  // for everything
   const Angles& angles(const RopeTable& rope, const Batch& batch);
+  void check_slots(const CudaKvStore& store, int32_t group, const Batch& batch);
   const PlannedAttention& planned(int32_t group, int32_t heads_per_kv_head, const Batch& batch,
                                   const KvShape& shape);
 
