@@ -191,6 +191,36 @@ TEST(CudaSamplePlan, APlainRowIsReadWhereItIs) {
 }
 
 // A token that is not known yet leaves the counts of the others as they are, from row to row.
+TEST(CudaSamplePlan, IsUniformWhereEachRowIsDrawnWithTheSameSteps) {
+  SamplingParams plain;
+  SamplingParams biased;
+  biased.logit_bias = {{3, 1.0F}};
+  SamplingParams seen;
+  seen.logprobs = 2;
+  SamplingParams seen_more;
+  seen_more.logprobs = 5;
+  struct Case {
+    std::vector<const SamplingParams*> rows;
+    int32_t first_forced;
+    bool is_uniform;
+  };
+  for (const Case& wanted :
+       {Case{{&plain, &plain}, -1, true}, Case{{&biased, &biased}, -1, true},
+        Case{{&plain, &biased}, -1, false}, Case{{&seen, &seen}, -1, true},
+        Case{{&seen, &plain}, -1, false}, Case{{&seen, &seen_more}, -1, false},
+        Case{{&plain}, 7, true}, Case{{&plain, &plain}, 7, false}, Case{{}, -1, true}}) {
+    Rows made;
+    for (const SamplingParams* params : wanted.rows) {
+      made.add(static_cast<int32_t>(made.rows.size()), *params);
+    }
+    if (!made.rows.empty()) made.rows[0].forced = wanted.first_forced;
+    SamplePlanner planner;
+    EXPECT_EQ(planner.plan(kLogitsRows, kVocabulary, made.rows, false).is_uniform(),
+              wanted.is_uniform)
+        << wanted.rows.size() << " rows";
+  }
+}
+
 TEST(CudaSamplePlan, TheLastTokenMayBeUnknown) {
   Rows made;
   for (int32_t i = 0; i < 2; ++i) {

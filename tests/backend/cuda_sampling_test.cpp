@@ -329,6 +329,36 @@ TEST(CudaSampling, PenalisesATokenThatIsNotKnownYet) {
   }
 }
 
+// However many rows of a step have penalties or log probabilities, its other operations are a list
+// that comes again.
+TEST(CudaSampling, DrawsOfManyKindsDoNotKeepAStepFromBeingReplayed) {
+  if (device_count() == 0) GTEST_SKIP() << "no CUDA device";
+  const auto backend = create_cuda_backend({.threads = 2}).value();
+  std::mt19937 random(26);
+  constexpr int64_t kVocabulary = 50;
+  constexpr int kSteps = 30;
+  const std::vector<float> logits = make_logits(kVocabulary, random);
+  const auto table =
+      upload(*backend, DType::f32, kRows, kVocabulary, logits.data(), WeightUse::table);
+  std::vector<int32_t> tokens(kRows);
+  std::iota(tokens.begin(), tokens.end(), 0);
+  const SimpleBatch batch(tokens);
+  RandomDraws make(random, kVocabulary);
+  int close_calls = 0;
+  for (int step = 0; step < kSteps; ++step) {
+    const Draws draws = make.make(12);
+    backend->begin_step(batch.batch);
+    const Tensor x = backend->scratch(kRows, kVocabulary);
+    backend->embed(x, *table, 1.0F, batch.batch);
+    backend->sample(x, draws.rows, draws.allowed);
+    std::vector<SampledToken> drawn(draws.rows.size());
+    backend->collect(drawn);
+    expect_the_cpus(logits, draws, drawn, close_calls);
+  }
+  EXPECT_LE(close_calls, 5);
+  EXPECT_EQ(replayed_steps(*backend), kSteps - 1);
+}
+
 // A step is begun, and names what the last one drew, before anybody has asked for that.
 TEST(CudaSampling, DrawsAreCollectedLater) {
   if (device_count() == 0) GTEST_SKIP() << "no CUDA device";

@@ -57,10 +57,13 @@ void DeviceSampler::launch(Tensor logits, std::span<const SampleRow> rows,
   const Result<void> committed = tokens_.commit(0, rows.size() * sizeof(int32_t));
   OCTAVO_CHECK(committed.ok(), "sampled tokens: {}", committed.error().message);
   const SamplePlan& plan = planner_.plan(logits.rows, logits.columns, rows, !allowed.empty());
+  // Draws of many kinds hardly come twice: they stay out of the step's list, which does (tape.h).
+  const bool is_uniform = plan.is_uniform();
+  if (!is_uniform) step.tape.run(step.repeats);
   const float* adjusted = note_adjust(logits, plan, allowed, step);
   note_draw(logits, adjusted, plan, step);
   const Logprobs logprobs = note_logprobs(logits, plan, step);
-  step.tape.run(step.repeats);
+  step.tape.run(step.repeats && is_uniform);
   Draw& draw = draws_[launched_++ % kMostOutstanding];
   draw.rows = rows.size();
   draw.logprobs = plan.logprobs;

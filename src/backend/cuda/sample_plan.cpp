@@ -38,6 +38,15 @@ void SamplePlan::clear() {
   tops = 0;
 }
 
+bool SamplePlan::is_uniform() const {
+  const auto all_or_none = [this](int64_t count) {
+    return count == 0 || count == std::ssize(requests);
+  };
+  return all_or_none(forced) && all_or_none(std::ssize(adjusts)) && all_or_none(copies) &&
+         all_or_none(std::ssize(logprobs)) &&
+         (logprobs.empty() || tops == std::ssize(logprobs) * logprobs.front().top);
+}
+
 const SamplePlan& SamplePlanner::plan(int64_t logits_rows, int64_t vocabulary,
                                       std::span<const SampleRow> rows, bool is_masked) {
   vocabulary_ = vocabulary;

@@ -62,6 +62,8 @@ struct LogprobRequest {
 struct SamplePlan {
   // Forgets what was planned and keeps the memory.
   void clear();
+  // All rows are drawn with the same steps: so is every draw of as many rows of that kind.
+  bool is_uniform() const;
 
   std::vector<SampleRequest> requests;  // first those to be drawn, then the forced ones
   int64_t drawn = 0;
