@@ -32,19 +32,19 @@ for whole in "${1}/model_test" "${2:-$1}/engine_test"; do
   if [ -x "$whole" ]; then "$whole" --gtest_filter='*Cuda*' --gtest_brief=1; fi
 done
 if command -v compute-sanitizer >/dev/null; then
-  # Every 13th case of the large tables. How the library's own kernels (nvjet) hand shared memory on is
-  # beyond what racecheck follows.
-  for tool in memcheck racecheck; do
-    heading "$tool of the operations"
-    status=0
-    OCTAVO_TEST_EVERY=13 timeout 150 compute-sanitizer --tool "$tool" --error-exitcode 1 \
-      --kernel-name-exclude kernel_substring=nvjet "$tests" --gtest_brief=1 | tail -3 || status=$?
-    if [ "$status" = 124 ]; then
-      echo "$tool did not finish within 150 s"
-    elif [ "$status" != 0 ]; then
-      exit "$status"
-    fi
-  done
+  # Every 13th case of the large tables.
+  export OCTAVO_TEST_EVERY=13
+  heading "memcheck of the operations"
+  compute-sanitizer --tool memcheck --error-exitcode 1 "$tests" --gtest_brief=1 | tail -3
+  # The library hands shared memory on between its kernels' warps in ways that racecheck cannot follow; told
+  # to leave those kernels out, it breaks down. So what it says of them is counted and left.
+  heading "racecheck of the operations"
+  races=$folder/races
+  compute-sanitizer --tool racecheck "$tests" --gtest_brief=1 > "$races" || { tail -20 "$races"; exit 1; }
+  tail -3 "$races"
+  if grep -E "(Read|Write) access at .*octavo" "$races"; then exit 1; fi
+  echo "none of them in Octavo's kernels"
+  unset OCTAVO_TEST_EVERY
 fi
 
 for type in BF16 Q8_0 Q4_K_M; do

@@ -3,11 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <functional>
+#include <numeric>
 
 #include "backend/cuda/create_cuda_backend.h"
 #include "model/golden.h"
@@ -84,13 +85,26 @@ INSTANTIATE_TEST_SUITE_P(All, CudaGolden, testing::ValuesIn(golden_names()),
 
 struct TextModel {
   const char* name;
-  std::string path;         // as gguf::open_model takes it; empty: not here
-  const char* missing;      // what to say then
-  const char* weight_type;  // of its matrices
+  std::string path;     // as gguf::open_model takes it; empty: not here
+  const char* missing;  // what to say then
+  double tolerance;     // from exact arithmetic, relative to the logits' norm
 };
 
 void PrintTo(const TextModel& model, std::ostream* out) {
   *out << model.name;
+}
+
+// How far another implementation that rounds activations to bytes is from exact arithmetic on a
+// text, at the most: a trained model of many layers amplifies rounding by more than
+// relative_tolerance() has.
+double peer_tolerance(const char* reference) {
+  const nlohmann::json texts = load_golden_json(reference);
+  double largest = 0.0;
+  for (const auto& text : texts.at("entries")) {
+    const double rms = text.at("peer_error").at("rms").get<double>();
+    largest = std::max(largest, rms / text.at("logits_rms").get<double>());
+  }
+  return largest;
 }
 
 std::vector<TextModel> text_models() {
@@ -100,24 +114,35 @@ std::vector<TextModel> text_models() {
   };
   const char* smollm2 = std::getenv("OCTAVO_TEST_SMOLLM2");
   const char* beside = "stories260K is not beside the checkout";
-  return {{"builtin", "builtin", "", "Q8_0"},
-          {"stories260K_f32", if_there(shared / "stories260K.f32.gguf"), beside, "F32"},
-          {"stories260K_q8_0", if_there(shared / "stories260K.q8_0.gguf"), beside, "Q8_0"},
+  return {{"builtin", "builtin", "", relative_tolerance("Q8_0", DType::f16)},
+          {"stories260K_f32", if_there(shared / "stories260K.f32.gguf"), beside,
+           relative_tolerance("F32", DType::f16)},
+          {"stories260K_q8_0", if_there(shared / "stories260K.q8_0.gguf"), beside,
+           relative_tolerance("Q8_0", DType::f16)},
           {"smollm2", smollm2 == nullptr ? "" : smollm2,
-           "OCTAVO_TEST_SMOLLM2 does not name the model's GGUF file", "Q8_0"}};
+           "OCTAVO_TEST_SMOLLM2 does not name the model's GGUF file",
+           peer_tolerance("smollm2_reference.json")}};
+}
+
+// The two highest logits of a row, and whose they are.
+struct TopTwo {
+  std::array<size_t, 2> tokens;
+  double margin;
+};
+TopTwo top_two(const std::vector<float>& logits) {
+  const auto by_logit = [&](size_t a, size_t b) { return logits[a] > logits[b]; };
+  std::vector<size_t> order(logits.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::partial_sort(order.begin(), order.begin() + 2, order.end(), by_logit);
+  return {{order[0], order[1]},
+          static_cast<double>(logits[order[0]]) - static_cast<double>(logits[order[1]])};
 }
 
 int32_t argmax(const std::vector<float>& logits) {
   return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
 }
 
-// By how much the highest logit leads.
-double margin_of(std::vector<float> logits) {
-  std::nth_element(logits.begin(), logits.begin() + 1, logits.end(), std::greater<>());
-  return static_cast<double>(logits[0]) - static_cast<double>(logits[1]);
-}
-
-// How two backends' logits of the same steps compare.
+// How two backends' logits of the same texts compare.
 struct Comparison {
   size_t steps = 0;
   size_t other_token = 0;    // the argmax differs
@@ -136,13 +161,37 @@ struct Comparison {
     }
     const auto [low, high] = std::minmax_element(theirs.begin(), theirs.end());
     largest = std::max(largest, most / (static_cast<double>(*high) - static_cast<double>(*low)));
-    const bool may_differ = margin_of(theirs) <= 2.0 * most;
-    const bool differs = argmax(ours) != argmax(theirs);
-    EXPECT_TRUE(may_differ || !differs) << "step " << steps;
-    ++steps;
-    excused += may_differ;
-    other_token += differs;
+    const TopTwo top = top_two(theirs);
+    for (const size_t token : top.tokens) {
+      const double difference =
+          static_cast<double>(ours[token]) - static_cast<double>(theirs[token]);
+      text_error_ = std::max(text_error_, std::abs(difference));
+    }
+    text_.push_back({top.margin, argmax(ours) != argmax(theirs)});
   }
+
+  // At a text's end: where the two leading logits are further apart than any step's may both have
+  // moved, the tokens are the same.
+  void end_text() {
+    for (const Step& step : text_) {
+      const bool may_differ = step.margin <= 2.0 * text_error_;
+      EXPECT_TRUE(may_differ || !step.differs) << "step " << steps << ", a margin of "
+                                               << step.margin << " and an error of " << text_error_;
+      ++steps;
+      excused += may_differ ? 1 : 0;
+      other_token += step.differs ? 1 : 0;
+    }
+    text_.clear();
+    text_error_ = 0.0;
+  }
+
+ private:
+  struct Step {
+    double margin;
+    bool differs;
+  };
+  std::vector<Step> text_;
+  double text_error_ = 0.0;  // the furthest of a step's two leading logits
 };
 
 class CudaText : public testing::TestWithParam<TextModel> {
@@ -162,6 +211,7 @@ void compare_text(StepRunner& cpu, StepRunner& gpu, int32_t sequence, std::vecto
     found.add(ours.back(), theirs.back());
     piece = {argmax(theirs.back())};
   }
+  found.end_text();
 }
 
 TEST_P(CudaText, ChoosesTheCpusTokensWhereTheMarginExceedsTheDifference) {
@@ -180,14 +230,14 @@ TEST_P(CudaText, ChoosesTheCpusTokensWhereTheMarginExceedsTheDifference) {
     }
     const double relative = std::sqrt(found.differences / found.logits);
     std::printf(
-        "%s, %s: %zu steps, %zu with another argmax, %zu with a margin below twice the largest "
-        "difference; differences %.2e of the logits' norm, at most %.2e of their range\n",
+        "%s, %s: %zu steps, %zu with another argmax, %zu with a margin below twice the leading "
+        "logits' difference; differences %.2e of the logits' norm, at most %.2e of their range\n",
         model.name, deterministic ? "deterministic" : "plain", found.steps, found.other_token,
         found.excused, relative, found.largest);
     // Both are off by themselves.
-    EXPECT_LE(relative, std::sqrt(2.0) * relative_tolerance(model.weight_type, DType::f16));
+    EXPECT_LE(relative, std::sqrt(2.0) * model.tolerance);
     EXPECT_LE(found.largest, 0.05);
-    EXPECT_LE(found.excused, found.steps / 4) << "a difference this large would hide anything";
+    EXPECT_LE(found.excused, found.steps / 2) << "a difference this large would hide anything";
     EXPECT_LE(found.other_token, found.steps / 30);
   }
 }

@@ -17,9 +17,15 @@ const fs::path kGolden = fs::path(OCTAVO_TEST_DATA) / "golden";
 
 }  // namespace
 
+nlohmann::json load_golden_json(const std::string& file_name) {
+  nlohmann::json json;
+  std::ifstream(kGolden / file_name) >> json;
+  return json;
+}
+
 Golden load_golden(const std::string& name) {
   Golden golden;
-  std::ifstream(kGolden / (name + ".json")) >> golden.json;
+  golden.json = load_golden_json(name + ".json");
   golden.tokens = golden.json.at("token_ids").get<std::vector<int32_t>>();
   const fs::path path = kGolden / golden.json.at("logits").get<std::string>();
   golden.logits.resize(fs::file_size(path) / sizeof(float));

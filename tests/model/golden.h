@@ -17,6 +17,7 @@ struct Golden {
   std::vector<float> logits;  // [tokens, vocabulary]
 };
 
+nlohmann::json load_golden_json(const std::string& file_name);
 Golden load_golden(const std::string& name);
 std::string model_path(const Golden& golden);
 // All that have logits, in order.
