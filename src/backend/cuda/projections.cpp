@@ -189,6 +189,7 @@ void with_wide_tiles(Tensor x, Activations& rounded, Group group, const ProductT
   args.x_scales = rounded.wide().scales;
   args.rows = x.rows;
   args.inner = x.columns;
+  args.in_order = tools.deterministic ? 1 : 0;
   args.type = static_cast<int64_t>(group.front()->weight->type());
   for (const Projection* projection : group) args.parts[args.count++] = quantized_part(*projection);
   set_scratch(args, wide_tiles_scratch(args), tools);
@@ -289,7 +290,7 @@ void run_projections(Tensor x, std::span<const Projection> projections, const Pr
     if (x.rows <= kMostFewRows && !tools.deterministic) {
       return with_few_rows(x, rounded, group, tools);
     }
-    if (tools.wide_tiles && !tools.deterministic && is_quantized(type) && x.rows <= kWideRows) {
+    if (tools.wide_tiles && is_quantized(type) && (tools.deterministic || x.rows <= kWideRows)) {
       return with_wide_tiles(x, rounded, group, tools);
     }
     for (const Projection* projection : group) {

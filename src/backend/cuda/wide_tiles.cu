@@ -20,15 +20,23 @@ WideCut cut_wide_tiles(const WideTilesArgs& args) {
   WideCut cut = {};
   cut.output_tiles = blocks_of_parts(args.parts, args.count, kWideOutputs);
   const auto row_tiles = [&](int64_t rows) { return (args.rows + rows - 1) / rows; };
-  const bool large =
-      args.rows > 128 && cut.output_tiles * row_tiles(kLargeTile) >= kEnoughLargeTiles;
+  const bool large = args.in_order == 0 && args.rows > 128 &&
+                     cut.output_tiles * row_tiles(kLargeTile) >= kEnoughLargeTiles;
   cut.tile_rows = args.rows <= 16 ? 16 : args.rows <= 64 ? 64 : large ? kLargeTile : 128;
   cut.row_tiles = row_tiles(cut.tile_rows);
-  const int64_t slots = cut.tile_rows <= 64 ? 2 * kMultiprocessors : kMultiprocessors;
+  // In order, all numbers of rows are cut as few would be.
+  const int64_t cut_rows = args.in_order != 0 ? 16 : cut.tile_rows;
+  const int64_t cut_row_tiles = args.in_order != 0 ? 1 : cut.row_tiles;
+  const int64_t slots = cut_rows <= 64 ? 2 * kMultiprocessors : kMultiprocessors;
   // A part of the sum should take longer than adding it to the others.
   const int64_t turns = wide_groups(args.inner);
-  const int64_t most = std::min(kMostSplits, turns / std::max<int64_t>(cut.tile_rows / 16, 2));
-  cut.splits = std::max<int64_t>(std::min(slots / (cut.row_tiles * cut.output_tiles), most), 1);
+  const int64_t most = std::min(kMostSplits, turns / std::max<int64_t>(cut_rows / 16, 2));
+  const int64_t wanted =
+      std::max<int64_t>(std::min(slots / (cut_row_tiles * cut.output_tiles), most), 1);
+  cut.turns_each = (turns + wanted - 1) / wanted;
+  cut.cuts = (turns + cut.turns_each - 1) / cut.turns_each;
+  const bool one_block = args.in_order != 0 && cut.row_tiles * cut.output_tiles >= kMultiprocessors;
+  cut.splits = one_block ? 1 : cut.cuts;
   return cut;
 }
 

@@ -64,7 +64,23 @@ __device__ inline void copy_bulk(uint32_t to, const void* from, int bytes, uint3
       : "memory");
 }
 
-template <DType type, int kTokens>
+// Sums that a block adds up itself, part by part.
+template <bool kFolds, int kProducts, int kEach>
+struct FoldedSums {
+  // Minus zero, so that the first part stays what it is.
+  __device__ FoldedSums() {
+#pragma unroll
+    for (auto& of_product : values) {
+#pragma unroll
+      for (float& value : of_product) value = -0.0F;
+    }
+  }
+  float values[kProducts][kEach];
+};
+template <int kProducts, int kEach>
+struct FoldedSums<false, kProducts, kEach> {};
+
+template <DType type, int kTokens, bool kFolds>
 struct WideTile {
   static constexpr int kProductTokens = kTokens < 128 ? kTokens : 128;  // of one instruction
   static constexpr int kProducts = kTokens / kProductTokens;
@@ -84,6 +100,7 @@ struct WideTile {
   uint32_t row_chunk[2];  // where the lane's rows of W begin
   uint32_t lift;          // ExpandedChunk::lift()
   float sums[kProducts][kProductTokens / 2] = {};
+  FoldedSums<kFolds, kProducts, kProductTokens / 2> folded;
 
   using Raw = RawChunk<type>;
 
@@ -197,7 +214,21 @@ struct WideTile {
     multiply_turn(count, weights);
   }
 
-  __device__ void multiply_turns(int first, int last) {
+  // Ends a part of the sum: adds it to those before.
+  __device__ void fold() {
+    wait_for_products<0>();
+#pragma unroll
+    for (int n = 0; n < kProducts; ++n) {
+#pragma unroll
+      for (int i = 0; i < kProductTokens / 2; ++i) {
+        folded.values[n][i] += sums[n][i];
+        sums[n][i] = 0.0F;
+      }
+    }
+  }
+
+  // `turns_each`: of a part of the sum, where several are folded.
+  __device__ void multiply_turns(int first, int last, int turns_each) {
     if (first >= last) return wait_for_previous();
     if (thread() == 0) {
       for (uint32_t stage = 0; stage < kStages; ++stage) {
@@ -214,11 +245,28 @@ struct WideTile {
     wait_for_previous();
 #pragma unroll
     for (int i = 0; i < kStages - 2; ++i) copy_x(first + i, last, static_cast<uint32_t>(i));
+    int end = first + turns_each;
+    const auto end_part = [&](int now) {
+      if constexpr (kFolds) {
+        if (now + 1 != end && now + 1 != last) return;
+        end += turns_each;
+        fold();
+      }
+    };
     for (int now = first; now < last; now += 2) {
       turn(now, first, last, even);
-      if (now + 1 < last) turn(now + 1, first, last, odd);
+      end_part(now);
+      if (now + 1 < last) {
+        turn(now + 1, first, last, odd);
+        end_part(now + 1);
+      }
     }
     wait_for_products<0>();
+    if constexpr (kFolds) {
+      each_sum([&](int i, float& sum) {
+        sum = folded.values[i / (kProductTokens / 2)][i % (kProductTokens / 2)];
+      });
+    }
   }
 
   // body(i, sum) for the lane's kTokens / 2 sums.
@@ -268,40 +316,47 @@ struct WideTile {
   }
 };
 
-template <DType type, int kTokens>
-__global__ void __launch_bounds__(kWideThreads, (WideTile<type, kTokens>::kMinBlocks))
-    multiply_wide(const __grid_constant__ WideTilesArgs args) {
+struct CutArgs {
+  WideTilesArgs args;
+  int64_t turns_each;  // of a part of the sum
+};
+
+template <DType type, int kTokens, bool kFolds>
+__global__ void __launch_bounds__(kWideThreads, (WideTile<type, kTokens, kFolds>::kMinBlocks))
+    multiply_wide(const __grid_constant__ CutArgs cut) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL  // never launched elsewhere
+  using Tile = WideTile<type, kTokens, kFolds>;
+  const WideTilesArgs& args = cut.args;
   let_next_begin();
   extern __shared__ __align__(1024) uint8_t wide_memory[];
-  __shared__ uint64_t barriers[2 * WideTile<type, kTokens>::kStages];
+  __shared__ uint64_t barriers[2 * Tile::kStages];
   const auto shared = static_cast<uint32_t>(__cvta_generic_to_shared(wide_memory));
   const PartPlace place = find_part(args.parts, args.count, blockIdx.y, kWideOutputs);
-  WideTile<type, kTokens> tile(args, args.parts[place.part], shared,
-                               static_cast<uint32_t>(__cvta_generic_to_shared(barriers)),
-                               int64_t{blockIdx.x} * kTokens, place.first_output);
+  Tile tile(args, args.parts[place.part], shared,
+            static_cast<uint32_t>(__cvta_generic_to_shared(barriers)),
+            int64_t{blockIdx.x} * kTokens, place.first_output);
   const auto turns = static_cast<int>(wide_groups(args.inner));
-  const auto splits = static_cast<int>(gridDim.z);
-  const int turns_each = (turns + splits - 1) / splits;
+  const auto turns_each = static_cast<int>(cut.turns_each);
   const int first = static_cast<int>(blockIdx.z) * turns_each;
-  tile.multiply_turns(first, min(first + turns_each, turns));
-  if (splits > 1 && !tile.join_splits()) return;
+  tile.multiply_turns(first, kFolds ? turns : min(first + turns_each, turns), turns_each);
+  if (gridDim.z > 1 && !tile.join_splits()) return;
   tile.each_sum([&](int i, float& sum) { tile.store(i, sum); });
 #endif
 }
 
-template <DType type, int kTokens>
+template <DType type, int kTokens, bool kFolds = false>
 void launch_wide_tile(const WideTilesArgs& args, const WideCut& cut, cudaStream_t stream) {
-  using Tile = WideTile<type, kTokens>;
+  using Tile = WideTile<type, kTokens, kFolds>;
   constexpr int kShared = Tile::kStages * Tile::kStageBytes;
-  cudaFuncSetAttribute(multiply_wide<type, kTokens>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                       kShared);
+  constexpr auto kKernel = multiply_wide<type, kTokens, kFolds>;
+  cudaFuncSetAttribute(kKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kShared);
   const dim3 grid(static_cast<unsigned int>(cut.row_tiles),
                   static_cast<unsigned int>(cut.output_tiles),
                   static_cast<unsigned int>(cut.splits));
   // Blocks that begin early crowd the multiprocessors where room is free first, and that is where
   // they stay: as few as there are, they should be spread evenly.
-  launch(multiply_wide<type, kTokens>, grid, kWideThreads, args, stream, kShared, Overlap::none);
+  launch(kKernel, grid, kWideThreads, CutArgs{args, cut.turns_each}, stream, kShared,
+         Overlap::none);
 }
 
 }  // namespace octavo::cuda::tiles
@@ -317,7 +372,8 @@ void launch_wide(const WideTilesArgs& args, cudaStream_t stream) {
     case 64:
       return tiles::launch_wide_tile<type, 64>(args, cut, stream);
     case 128:
-      return tiles::launch_wide_tile<type, 128>(args, cut, stream);
+      return cut.splits < cut.cuts ? tiles::launch_wide_tile<type, 128, true>(args, cut, stream)
+                                   : tiles::launch_wide_tile<type, 128>(args, cut, stream);
     default:
       return tiles::launch_wide_tile<type, 256>(args, cut, stream);
   }
