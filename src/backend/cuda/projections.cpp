@@ -57,26 +57,27 @@ class Activations {
     return rows;
   }
 
-  // f16 with scales for wide_tiles.h, by the norm that makes x where it was noted last.
-  const Rows& wide() {
-    if (wide_.values == nullptr) {
+  // The same for wide_tiles.h; f16 by the norm that makes x where it was noted last.
+  const Rows& wide(DType type) {
+    Rows& rows = type == DType::bf16 ? wide_bf16_ : wide_f16_;
+    if (rows.values == nullptr) {
       auto* values =
           tools_.temporary.take<uint16_t>(static_cast<size_t>(wide_elements(x_.rows, x_.columns)));
       auto* scales = tools_.temporary.take<float>(static_cast<size_t>(x_.rows));
-      wide_ = {values, scales};
-      const bool normed =
-          norm_rounds_wide(x_.columns) && tools_.tape.amend_last(launch_norm, [&](NormArgs& args) {
-            if (args.out != x_.data || args.rows != x_.rows) return false;
-            args.wide = values;
-            args.wide_scales = scales;
-            return true;
-          });
+      rows = {values, scales};
+      const bool normed = type != DType::bf16 && norm_rounds_wide(x_.columns) &&
+                          tools_.tape.amend_last(launch_norm, [&](NormArgs& args) {
+                            if (args.out != x_.data || args.rows != x_.rows) return false;
+                            args.wide = values;
+                            args.wide_scales = scales;
+                            return true;
+                          });
       if (!normed) {
-        tools_.tape.add(launch_round_wide,
-                        RoundWideArgs{values, scales, x_.data, x_.rows, x_.columns});
+        tools_.tape.add(launch_round_wide, RoundWideArgs{values, scales, x_.data, x_.rows,
+                                                         x_.columns, static_cast<int64_t>(type)});
       }
     }
-    return wide_;
+    return rows;
   }
 
   // In bytes, by the operation that makes x where it was noted last.
@@ -117,7 +118,8 @@ class Activations {
   const ProductTools& tools_;
   Rows f16_;
   Rows bf16_;
-  Rows wide_;
+  Rows wide_f16_;
+  Rows wide_bf16_;
   RoundedRows bytes_ = {};
 };
 
@@ -165,6 +167,24 @@ QuantizedPart quantized_part(const Projection& projection) {
   return {projection.out.data, bias_of(projection), own(*projection.weight).quantized()};
 }
 
+// For wide_tiles.h a dense matrix is one whose codes are its values.
+QuantizedPart wide_part(const Projection& projection) {
+  const CudaWeight& weight = own(*projection.weight);
+  if (is_quantized(weight.type())) return quantized_part(projection);
+  const QuantizedView view = {.codes = static_cast<const uint8_t*>(weight.dense()),
+                              .high = nullptr,
+                              .scales = nullptr,
+                              .super = nullptr,
+                              .rows = weight.rows(),
+                              .chunks = weight.columns() / kChunk};
+  return {projection.out.data, bias_of(projection), view};
+}
+
+// What activations become for weights of a type.
+DType type_on_tensor_cores(DType weight) {
+  return weight == DType::bf16 ? DType::bf16 : DType::f16;
+}
+
 void with_few_rows(Tensor x, Activations& rounded, Group group, const ProductTools& tools) {
   const DType type = group.front()->weight->type();
   if (!is_quantized(type)) return with_dense_rows(x, group, tools);
@@ -185,13 +205,15 @@ void set_scratch(TilesArgs& args, TilesScratch need, const ProductTools& tools) 
 
 void with_wide_tiles(Tensor x, Activations& rounded, Group group, const ProductTools& tools) {
   WideTilesArgs args = {};
-  args.x = rounded.wide().values;
-  args.x_scales = rounded.wide().scales;
+  const DType type = group.front()->weight->type();
+  const Activations::Rows& rows = rounded.wide(type_on_tensor_cores(type));
+  args.x = rows.values;
+  args.x_scales = rows.scales;
   args.rows = x.rows;
   args.inner = x.columns;
   args.in_order = tools.deterministic ? 1 : 0;
-  args.type = static_cast<int64_t>(group.front()->weight->type());
-  for (const Projection* projection : group) args.parts[args.count++] = quantized_part(*projection);
+  args.type = static_cast<int64_t>(type);
+  for (const Projection* projection : group) args.parts[args.count++] = wide_part(*projection);
   set_scratch(args, wide_tiles_scratch(args), tools);
   tools.tape.add(launch_wide_tiles, args);
 }
@@ -215,8 +237,7 @@ void for_groups(std::span<const Projection> projections, const Body& body) {
 void with_tiles(Tensor x, Activations& rounded, const Projection& projection,
                 const ProductTools& tools) {
   const CudaWeight& weight = own(*projection.weight);
-  const Activations::Rows& rows =
-      rounded.get(weight.type() == DType::bf16 ? DType::bf16 : DType::f16);
+  const Activations::Rows& rows = rounded.get(type_on_tensor_cores(weight.type()));
   LinearTilesArgs args = {};
   args.out = projection.out.data;
   args.x = rows.values;
@@ -290,11 +311,12 @@ void run_projections(Tensor x, std::span<const Projection> projections, const Pr
     if (x.rows <= kMostFewRows && !tools.deterministic) {
       return with_few_rows(x, rounded, group, tools);
     }
-    if (tools.wide_tiles && is_quantized(type) && (tools.deterministic || x.rows <= kWideRows)) {
-      return with_wide_tiles(x, rounded, group, tools);
-    }
+    const bool in_floats = type == DType::f32 || x.columns % kChunk != 0;
+    const bool is_wide =
+        tools.deterministic ? !in_floats : is_quantized(type) && x.rows <= kWideRows;
+    if (tools.wide_tiles && is_wide) return with_wide_tiles(x, rounded, group, tools);
     for (const Projection* projection : group) {
-      if (type == DType::f32 || x.columns % kChunk != 0) {
+      if (in_floats) {
         with_floats(x, *projection, tools);
       } else if (tools.deterministic || (x.rows <= kTileRows && is_quantized(type))) {
         with_tiles(x, rounded, *projection, tools);

@@ -32,6 +32,11 @@ __device__ uint32_t greatest_magnitude(const float4* row, int64_t fours) {
   return found >> 1;
 }
 
+__device__ uint32_t bf16_pair(float2 x) {
+  const __nv_bfloat162 pair = __floats2bfloat162_rn(x.x, x.y);
+  return *reinterpret_cast<const uint32_t*>(&pair);
+}
+
 // One block a row.
 __global__ void __launch_bounds__(kThreads) round_rows_to_f16(RoundRowsArgs args) {
   follow_previous();
@@ -55,22 +60,26 @@ __global__ void __launch_bounds__(kThreads) round_rows_for_wide(RoundWideArgs ar
   const float* row = args.x + row_index * args.columns;
   const int64_t lines = wide_rows(args.rows);
   auto* out = static_cast<uint4*>(args.out);
-  const RowScale scale =
-      scale_of(greatest_magnitude(reinterpret_cast<const float4*>(row), args.columns / 4));
+  const bool is_f16 = static_cast<DType>(args.type) == DType::f16;
+  RowScale scale = {};
+  if (is_f16) {
+    scale = scale_of(greatest_magnitude(reinterpret_cast<const float4*>(row), args.columns / 4));
+  }
   for (int64_t i = threadIdx.x; i < wide_groups(args.columns) * kUnits; i += kThreads) {
     // The unit's step of 16 values, and its half of that.
     const int64_t step = i % kUnits / 2;
     const int64_t column = i / kUnits * kWideGroup + 4 * step + i % 2 * 2;
-    uint32_t pairs[4];
+    uint32_t pairs[4] = {};
 #pragma unroll
     for (int chunk = 0; chunk < 4; ++chunk) {
       const int64_t at = column + chunk * 32;
-      pairs[chunk] =
-          at < args.columns ? scaled_pair(*reinterpret_cast<const float2*>(row + at), scale) : 0;
+      if (at >= args.columns) continue;
+      const float2 x = *reinterpret_cast<const float2*>(row + at);
+      pairs[chunk] = is_f16 ? scaled_pair(x, scale) : bf16_pair(x);
     }
     out[wide_unit(i, row_index, lines)] = make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
   }
-  if (threadIdx.x == 0) args.scales[row_index] = scale.inverse;
+  if (is_f16 && threadIdx.x == 0) args.scales[row_index] = scale.inverse;
 }
 
 __global__ void __launch_bounds__(kThreads) round_rows_to_bf16(RoundRowsArgs args) {
@@ -78,10 +87,7 @@ __global__ void __launch_bounds__(kThreads) round_rows_to_bf16(RoundRowsArgs arg
   const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (i >= args.rows * args.columns / 4) return;
   const float4 x = reinterpret_cast<const float4*>(args.x)[i];
-  const __nv_bfloat162 low = __floats2bfloat162_rn(x.x, x.y);
-  const __nv_bfloat162 high = __floats2bfloat162_rn(x.z, x.w);
-  static_cast<uint2*>(args.out)[i] = make_uint2(*reinterpret_cast<const uint32_t*>(&low),
-                                                *reinterpret_cast<const uint32_t*>(&high));
+  static_cast<uint2*>(args.out)[i] = make_uint2(bf16_pair({x.x, x.y}), bf16_pair({x.z, x.w}));
 }
 
 }  // namespace

@@ -19,15 +19,16 @@ struct RoundRowsArgs {
 };
 void launch_round_rows(const RoundRowsArgs& args, cudaStream_t stream);
 
-// The same in f16 for wide_tiles.h, as its tiles lie in shared memory (wide_tiles.cuh): 64 columns
+// The same for wide_tiles.h, as its tiles lie in shared memory (wide_tiles.cuh): 64 columns
 // of every row, 128 bytes each, then the next 64. Columns are in the order in which the kernel's
 // steps take them; behind the last are zeros, rows behind the last are not written.
 struct RoundWideArgs {
-  void* out;       // f16, wide_elements(rows, columns) of them, at a multiple of 16 bytes
-  float* scales;   // [rows]: x = scale * out
+  void* out;       // wide_elements(rows, columns) of f16 or bf16, at a multiple of 16 bytes
+  float* scales;   // [rows] for f16: x = scale * out. Not used for bf16.
   const float* x;  // [rows, columns], at a multiple of 16 bytes
   int64_t rows;
   int64_t columns;  // a multiple of 32
+  int64_t type;     // DType of out
 };
 void launch_round_wide(const RoundWideArgs& args, cudaStream_t stream);
 

@@ -49,8 +49,10 @@ TilesScratch wide_tiles_scratch(const WideTilesArgs& args) {
 }
 
 void launch_wide_tiles(const WideTilesArgs& args, cudaStream_t stream) {
-  for_quantized_type(static_cast<DType>(args.type),
-                     [&]<DType kType>() { launch_wide<kType>(args, stream); });
+  const auto type = static_cast<DType>(args.type);
+  if (type == DType::f16) return launch_wide<DType::f16>(args, stream);
+  if (type == DType::bf16) return launch_wide<DType::bf16>(args, stream);
+  for_quantized_type(type, [&]<DType kType>() { launch_wide<kType>(args, stream); });
 }
 
 }  // namespace octavo::cuda

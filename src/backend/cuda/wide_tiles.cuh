@@ -64,6 +64,44 @@ __device__ inline void copy_bulk(uint32_t to, const void* from, int bytes, uint3
       : "memory");
 }
 
+// The weights of a chunk, on their way to the registers that are multiplied.
+template <DType type>
+struct WideWeights : ExpandedChunk<type> {
+  static constexpr int kTurnsAhead = 2;  // that they are loaded before they are used
+  using Raw = RawChunk<type>;
+
+  __device__ static Raw load(const QuantizedView& weight, uint32_t index) {
+    return load_chunk<type>(weight, index);
+  }
+};
+
+// Dense ones are multiplied as they are.
+struct DenseWideWeights {
+  static constexpr int kTurnsAhead = 1;
+  using Raw = Words<kChunk / 2>;
+
+  __device__ static Raw load(const QuantizedView& weight, uint32_t index) {
+    return load_words<kChunk / 2>(weight.codes + int64_t{index} * sizeof(Raw));
+  }
+  __device__ void expand(const Raw& raw, bool valid) {
+#pragma unroll
+    for (int i = 0; i < kChunk / 2; ++i) words_.word[i] = valid ? raw.word[i] : 0;
+  }
+  __device__ static uint32_t lift() {
+    return 0;
+  }
+  __device__ uint32_t pair(int step, int p, uint32_t /*lift*/) const {
+    return words_.word[2 * step + p];
+  }
+
+ private:
+  Raw words_;
+};
+template <>
+struct WideWeights<DType::f16> : DenseWideWeights {};
+template <>
+struct WideWeights<DType::bf16> : DenseWideWeights {};
+
 // Sums that a block adds up itself, part by part.
 template <bool kFolds, int kProducts, int kEach>
 struct FoldedSums {
@@ -87,7 +125,8 @@ struct WideTile {
   static constexpr int kStages = kTokens > 128 ? 3 : 4;
   static constexpr int kStageBytes = kTokens * static_cast<int>(kWideGroup) * 2;
   static constexpr int kLinesBytes = kTokens * kWideLineBytes;  // of 64 columns of all tokens
-  static constexpr int kMinBlocks = kTokens > 64 ? 1 : 2;       // of a multiprocessor
+  // Blocks of a multiprocessor: as many as have registers.
+  static constexpr int kMinBlocks = kTokens > (is_quantized(type) ? 64 : 16) ? 1 : 2;
 
   const WideTilesArgs& args;
   const QuantizedPart& part;
@@ -98,11 +137,12 @@ struct WideTile {
   int64_t output0;
   int chunks;             // of a row of W
   uint32_t row_chunk[2];  // where the lane's rows of W begin
-  uint32_t lift;          // ExpandedChunk::lift()
+  uint32_t lift;          // WideWeights::lift()
   float sums[kProducts][kProductTokens / 2] = {};
   FoldedSums<kFolds, kProducts, kProductTokens / 2> folded;
 
-  using Raw = RawChunk<type>;
+  using Weights = WideWeights<type>;
+  using Raw = typename Weights::Raw;
 
   __device__ WideTile(const WideTilesArgs& args, const QuantizedPart& part, uint32_t shared,
                       uint32_t barriers, int64_t token0, int64_t output0)
@@ -113,7 +153,7 @@ struct WideTile {
         token0(token0),
         output0(output0),
         chunks(static_cast<int>(part.weight.chunks)),
-        lift(ExpandedChunk<type>::lift()) {
+        lift(Weights::lift()) {
 #pragma unroll
     for (int m = 0; m < 2; ++m) {
       const int64_t row = min(output_of_lane() + 8 * m, part.weight.rows - 1);
@@ -141,7 +181,7 @@ struct WideTile {
     const int chunk = min(chunk_of_lane(min(turn, last - 1)), chunks - 1);
 #pragma unroll
     for (int m = 0; m < 2; ++m) {
-      raw[m] = load_chunk<type>(part.weight, row_chunk[m] + static_cast<uint32_t>(chunk));
+      raw[m] = Weights::load(part.weight, row_chunk[m] + static_cast<uint32_t>(chunk));
     }
   }
 
@@ -168,7 +208,7 @@ struct WideTile {
     }
   }
 
-  __device__ void multiply_turn(uint32_t count, const ExpandedChunk<type> (&weights)[2]) {
+  __device__ void multiply_turn(uint32_t count, const Weights (&weights)[2]) {
     const uint32_t stage = count % kStages;
     // Addresses are in units of 16 bytes; an increment never carries beyond its field.
     const uint64_t first = describe_lines(shared) + stage * (kStageBytes / 16);
@@ -190,7 +230,7 @@ struct WideTile {
         for (int n = 0; n < kProducts; ++n) {
           constexpr int kProductBytes = kProductTokens * kWideLineBytes;
           const int offset = batch * kLinesBytes + i * 32 + n * kProductBytes;
-          multiply_async(sums[n], a[i], first + static_cast<uint64_t>(offset / 16));
+          multiply_async<type>(sums[n], a[i], first + static_cast<uint64_t>(offset / 16));
         }
       }
       end_products();
@@ -200,16 +240,16 @@ struct WideTile {
     }
   }
 
-  // One turn of the loop; `raw` holds its weights and gets those of two turns later.
+  // One turn of the loop; `raw` holds its weights and gets those of a later turn.
   __device__ void turn(int now, int first, int last, Raw (&raw)[2]) {
     constexpr int kCopiesAhead = kStages - 2;
     const auto count = static_cast<uint32_t>(now - first);
     copy_x(now + kCopiesAhead, last, count + kCopiesAhead);
     __syncwarp();
-    ExpandedChunk<type> weights[2];
+    Weights weights[2];
 #pragma unroll
     for (int m = 0; m < 2; ++m) weights[m].expand(raw[m], chunk_of_lane(now) < chunks);
-    load_weights(now + 2, last, raw);
+    load_weights(now + Weights::kTurnsAhead, last, raw);
     wait_for_phase(filled(count % kStages), count / kStages % 2);
     multiply_turn(count, weights);
   }
@@ -238,27 +278,23 @@ struct WideTile {
       show_barriers();
     }
     __syncthreads();
-    Raw even[2];
-    Raw odd[2];
-    load_weights(first, last, even);
-    load_weights(first + 1, last, odd);
+    Raw raw[Weights::kTurnsAhead][2];
+#pragma unroll
+    for (int i = 0; i < Weights::kTurnsAhead; ++i) load_weights(first + i, last, raw[i]);
     wait_for_previous();
 #pragma unroll
     for (int i = 0; i < kStages - 2; ++i) copy_x(first + i, last, static_cast<uint32_t>(i));
     int end = first + turns_each;
-    const auto end_part = [&](int now) {
-      if constexpr (kFolds) {
-        if (now + 1 != end && now + 1 != last) return;
-        end += turns_each;
-        fold();
-      }
-    };
-    for (int now = first; now < last; now += 2) {
-      turn(now, first, last, even);
-      end_part(now);
-      if (now + 1 < last) {
-        turn(now + 1, first, last, odd);
-        end_part(now + 1);
+    for (int now = first; now < last; now += Weights::kTurnsAhead) {
+#pragma unroll
+      for (int i = 0; i < Weights::kTurnsAhead; ++i) {
+        if (now + i >= last) break;
+        turn(now + i, first, last, raw[i]);
+        if constexpr (kFolds) {
+          if (now + i + 1 != end && now + i + 1 != last) continue;
+          end += turns_each;
+          fold();
+        }
       }
     }
     wait_for_products<0>();
@@ -285,8 +321,9 @@ struct WideTile {
     const int64_t output = output_of_lane() + i % 4 / 2 * 8;
     if (token >= args.rows || output >= part.weight.rows) return;
     const float bias = part.bias == nullptr ? 0.0F : part.bias[output];
-    part.out[token * part.weight.rows + output] =
-        fmaf(sum, args.x_scales[token] * (1.0F / kWeightScale), bias);
+    float scale = is_quantized(type) ? 1.0F / kWeightScale : 1.0F;
+    if constexpr (type != DType::bf16) scale *= args.x_scales[token];
+    part.out[token * part.weight.rows + output] = fmaf(sum, scale, bias);
   }
 
   // Adds up the parts of k in ascending order, in the block that comes last; false in the others.
@@ -375,7 +412,7 @@ void launch_wide(const WideTilesArgs& args, cudaStream_t stream) {
       return cut.splits < cut.cuts ? tiles::launch_wide_tile<type, 128, true>(args, cut, stream)
                                    : tiles::launch_wide_tile<type, 128>(args, cut, stream);
     default:
-      return tiles::launch_wide_tile<type, 256>(args, cut, stream);
+      if constexpr (is_quantized(type)) tiles::launch_wide_tile<type, 256>(args, cut, stream);
   }
 }
 
