@@ -54,6 +54,11 @@ for type in BF16 Q8_0 Q4_K_M; do
     --batch-sizes 1,16,64,256 --input-tokens 512 --output-tokens 128
   "$octavo" bench latency "$folder/model.gguf" --device cuda --batch-tokens 8192 \
     --input-tokens 8192 --output-tokens 2
+  heading "$type, deterministic"
+  "$octavo" bench latency "$folder/model.gguf" --device cuda --batch-tokens 8192 --deterministic \
+    --batch-sizes 1,64 --input-tokens 512 --output-tokens 128
+  "$octavo" bench latency "$folder/model.gguf" --device cuda --batch-tokens 8192 --deterministic \
+    --input-tokens 8192 --output-tokens 2
   rm "$folder/model.gguf"
 done
 

@@ -29,8 +29,9 @@ inline constexpr size_t kProductCounters = 1 << 16;
 //   up to some hundreds         tensor cores, weights expanded in registers (wide_tiles.h; without
 //                               those instructions linear_tiles.h, up to some tens)
 //   more                        cuBLASLt, quantised weights turned into bf16 a part at a time
-// and where it must be deterministic, linear_tiles.h for any number. Weights of f32, or with rows
-// not of whole chunks, are multiplied in floats (dense_rows.h; cuBLASLt for many rows of f32).
+// and where it must be deterministic, wide_tiles.h in order for any number, or without those
+// instructions linear_tiles.h. Weights of f32, or with rows not of whole chunks, are multiplied in
+// floats (dense_rows.h; cuBLASLt for many rows of f32).
 void run_projections(Tensor x, std::span<const Projection> projections, const ProductTools& tools);
 
 }  // namespace octavo::cuda

@@ -4,8 +4,9 @@
 // over a part of k, 128 columns a turn. A group has 64 rows of W, a warp 16, a lane two of them,
 // lane / 4 and eight below.
 //
-//   W: straight from the planes into the registers of the lane that expands it, two turns ahead. In
-//      the 128 columns of a turn, lane t of each quad owns chunk t, whole, with its scales.
+//   W: straight from memory into the registers of the lane that expands it, two turns ahead, or
+//      one where it is dense. In the 128 columns of a turn, lane t of each quad owns chunk t, whole,
+//      with its scales.
 //   x: through shared memory, in the layout that the instruction reads: lines of 64 columns (128
 //      bytes), the 16-byte units of a line exchanged by the line's number modulo 8. It has that
 //      layout in global memory already (launch_round_wide()), so that one thread has a stage filled
