@@ -5,8 +5,8 @@
 // lane / 4 and eight below.
 //
 //   W: straight from memory into the registers of the lane that expands it, two turns ahead, or
-//      one where it is dense. In the 128 columns of a turn, lane t of each quad owns chunk t, whole,
-//      with its scales.
+//      one where it is dense. In the 128 columns of a turn, lane t of each quad owns chunk t,
+//      whole, with its scales.
 //   x: through shared memory, in the layout that the instruction reads: lines of 64 columns (128
 //      bytes), the 16-byte units of a line exchanged by the line's number modulo 8. It has that
 //      layout in global memory already (launch_round_wide()), so that one thread has a stage filled
