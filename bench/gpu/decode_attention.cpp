@@ -91,7 +91,7 @@ double seconds_of(Backend& backend, int32_t sequences, int32_t length) {
   shape.groups = {{0, {0}}};
   const int64_t blocks = int64_t{sequences} * ((length + shape.block_size - 1) / shape.block_size);
   const auto store = backend.create_kv_store(shape, blocks).value();
-  store->commit(0, blocks);
+  OCTAVO_CHECK(store->commit(0, blocks).ok());
   const auto q_table = random_table(backend, kHeads * kHeadDim);
   const auto kv_table = random_table(backend, kKvHeads * kHeadDim);
   RopeTable rope;

@@ -74,6 +74,7 @@ enum class FinishReason {
   stop,       // an end-of-generation token, a stop token or a stop string; an embedding is there
   length,     // max_tokens or the context's end
   cancelled,  // by its Stream, or because the engine went down
+  no_memory,  // others took the memory that its keys and values needed
 };
 
 // One generated token with its log probabilities, when the request asked for them.

@@ -62,9 +62,9 @@ class KvStore {
 
   virtual const KvShape& shape() const = 0;
   virtual int64_t block_count() const = 0;
-  // Takes the memory of these blocks, ahead of the step that first writes to them. Stops the
-  // process when others have taken what was free when the store was made.
-  virtual void commit(int64_t first_block, int64_t count) = 0;
+  // Takes the memory of these blocks, ahead of the step that first writes to them. Errors: others
+  // have taken what was free when the store was made; the same blocks may be asked for again.
+  virtual Result<void> commit(int64_t first_block, int64_t count) = 0;
   // Gives the memory of these blocks back to the system; their content is undefined afterwards.
   // Never called while a step is in flight.
   virtual void release(int64_t first_block, int64_t count) = 0;

@@ -11,6 +11,7 @@
 #include "backend/create_backend.h"
 #include "base/error.h"
 #include "cli/engine_options.h"
+#include "engine/request_json.h"
 #include "gguf/builtin_model.h"
 
 namespace octavo::cli {
@@ -133,6 +134,7 @@ std::vector<RequestRecord> run_requests(Engine& engine, const std::vector<Planne
         if (event->finish == FinishReason::none) continue;
         --unfinished;
         if (event->finish == FinishReason::cancelled) records[i].error = "it was cancelled";
+        if (event->finish == FinishReason::no_memory) records[i].error = kNoMemoryMessage;
       }
     }
   }

@@ -11,6 +11,7 @@
 #include "cli/line_assembler.h"
 #include "cli/line_editor.h"
 #include "cli/terminal.h"
+#include "engine/request_json.h"
 
 namespace octavo::cli {
 namespace {
@@ -162,6 +163,7 @@ std::string figures_line(const Answer& answer) {
                       answer.stats.blocks_cached);
   if (answer.finish == FinishReason::cancelled) line += " · stopped";
   if (answer.finish == FinishReason::length) line += " · cut at the limit";
+  if (answer.finish == FinishReason::no_memory) line += fmt::format(" · {}", kNoMemoryMessage);
   return line;
 }
 

@@ -127,9 +127,8 @@ class Job {
     bool is_complete = true;
     if (first.stream == nullptr) {
       line["error"] = first.refusal;
-      report_.failed += 1;
     } else {
-      line["outputs"] = read_outputs(first, is_complete);
+      is_complete = read_outputs(first, line);
     }
     if (!is_complete && !interrupt_.pending()) {
       return resource_error("the engine stopped in the middle of prompt {}", index_);
@@ -137,6 +136,7 @@ class Job {
     if (is_complete) {
       OCTAVO_TRY(write_(line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"));
       report_.done += 1;
+      if (line.contains("error")) report_.failed += 1;
     }
     index_ += 1;
     const std::lock_guard lock(mutex_);
@@ -144,7 +144,8 @@ class Job {
     return {};
   }
 
-  Json read_outputs(const Pending& pending, bool& is_complete) {
+  // False: the engine stopped, or was told to.
+  bool read_outputs(const Pending& pending, Json& line) {
     std::vector<OutputText> outputs(pending.outputs);
     while (auto event = pending.stream->next()) {
       OutputText& output = outputs[static_cast<size_t>(event->output)];
@@ -154,14 +155,16 @@ class Job {
       output.finish = event->finish;
       output.score = event->score;
     }
-    Json list = Json::array();
+    bool is_complete = true;
+    Json& list = line["outputs"] = Json::array();
     for (const OutputText& output : outputs) {
       list.push_back(to_json(output, pending.with_logprobs, pending.with_score));
       report_.tokens += static_cast<int64_t>(output.tokens.size());
       is_complete = is_complete && output.finish != FinishReason::none &&
                     output.finish != FinishReason::cancelled;
+      if (output.finish == FinishReason::no_memory) line["error"] = kNoMemoryMessage;
     }
-    return list;
+    return is_complete;
   }
 
   void cancel_all() {

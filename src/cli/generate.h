@@ -3,6 +3,7 @@
 // Each result is one JSON line, written out as soon as it and all before it are complete:
 //   {"index":0,"outputs":[{"text":"...","finish_reason":"stop","tokens":12}]}
 //   {"index":1,"error":"..."}                     where the engine refused the prompt
+// Where memory ran out in the middle, both are there.
 // An output of a beam search has its "score" too. With logprobs an output has "logprobs" too:
 // [{"token":1,"logprob":-0.5,"top":[...]}, ...]. Main thread, beside that of OnInterrupt.
 #pragma once
@@ -25,7 +26,7 @@ struct GenerateOptions {
 
 struct GenerateReport {
   int64_t done = 0;    // prompts answered or refused
-  int64_t failed = 0;  // of them, refused
+  int64_t failed = 0;  // of them, with an error
   int64_t tokens = 0;  // generated
 };
 

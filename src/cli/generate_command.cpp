@@ -90,7 +90,7 @@ int run_generate(const Options& options) {
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   const double rate = static_cast<double>(report->tokens) / elapsed.count();
   const std::string summary =
-      fmt::format("{} of {} prompts, {} refused, {} tokens in {:.1f} s, {:.1f} tokens/s; {}\n",
+      fmt::format("{} of {} prompts, {} failed, {} tokens in {:.1f} s, {:.1f} tokens/s; {}\n",
                   report->done, prompts->size(), report->failed, report->tokens, elapsed.count(),
                   rate, hit_rate((*engine)->stats()));
   std::fputs(summary.c_str(), stderr);

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "base/error.h"
+#include "engine/request_json.h"
 
 namespace octavo::cli {
 namespace {
@@ -44,6 +45,7 @@ Result<std::vector<double>> scores_of(Stream& stream, size_t chunk) {
     }
     finish = event->finish;
   }
+  if (finish == FinishReason::no_memory) return resource_error("{}", kNoMemoryMessage);
   if (finish != FinishReason::length || scores.size() != chunk - 1) {
     return resource_error("the engine stopped in the middle of a chunk");
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <optional>
 #include <utility>
 
@@ -44,7 +45,8 @@ EngineLoop::EngineLoop(LoadedModel& model, const EngineConfig& config,
     : model_(model),
       config_(config),
       mailbox_(std::move(mailbox)),
-      scheduler_(model.kv, limits_of(model, config)),
+      scheduler_(model.kv, limits_of(model, config),
+                 [this](ExtentId extent) { return take_memory(extent); }),
       tiers_(model, config, [mailbox = mailbox_] { mailbox->announce_disk_answer(); }) {
   publish_stats();
   idle_since_ = std::chrono::steady_clock::now();
@@ -82,9 +84,11 @@ void EngineLoop::wait_for_mail() {
 void EngineLoop::end_everything() {
   land_all();
   for (const auto& [id, active] : active_) {
-    active.submission.channel->end(active.submission.outputs);
+    active.submission.channel->end(active.submission.outputs, FinishReason::cancelled);
   }
-  for (const auto& [key, submission] : fetching_) submission.channel->end(submission.outputs);
+  for (const auto& [key, submission] : fetching_) {
+    submission.channel->end(submission.outputs, FinishReason::cancelled);
+  }
   const int64_t deadline_ms = now_ms() + kMostSaveMs;
   tiers_.save(scheduler_, [deadline_ms] { return now_ms() > deadline_ms; });
 }
@@ -137,25 +141,27 @@ void EngineLoop::start(Submission submission) {
 
 void EngineLoop::cancel(uint64_t key) {
   if (const auto fetching = fetching_.find(key); fetching != fetching_.end()) {
-    fetching->second.channel->end(fetching->second.outputs);
+    fetching->second.channel->end(fetching->second.outputs, FinishReason::cancelled);
     fetching_.erase(fetching);
     return;
   }
   const auto found = requests_by_key_.find(key);
-  if (found == requests_by_key_.end()) return;  // it has finished
-  const RequestId id = found->second;
+  if (found != requests_by_key_.end()) end(found->second, FinishReason::cancelled);
+}
+
+void EngineLoop::end(RequestId id, FinishReason reason) {
   scheduler_.cancel(id);
   const Submission& submission = active_.at(id).submission;
-  submission.channel->end(submission.outputs);
+  submission.channel->end(submission.outputs, reason);
+  requests_by_key_.erase(submission.key);
   active_.erase(id);
-  requests_by_key_.erase(found);
 }
 
 void EngineLoop::step() {
   scheduler_.set_time(now_ms());
   const Plan& plan = scheduler_.plan(static_cast<int32_t>(config_.batch_tokens));
   const bool launches = !plan.empty();
-  OCTAVO_CHECK(launches || scheduler_.uncommitted_plans() > 0, "there is work and nothing to do");
+  if (!launches && scheduler_.uncommitted_plans() == 0) return end_starving();
   if (launches) launch(plan);
   const bool leaves_one = launches && model_.runs_ahead && !flight_of(plan.step).lands_at_once;
   while (scheduler_.uncommitted_plans() > (leaves_one ? 1 : 0)) land();
@@ -173,10 +179,6 @@ void EngineLoop::launch(const Plan& plan) {
       plan, scheduler_, [this](const Sequence& sequence) { return wanted_of(sequence); },
       previous_rows);
   note_started(plan);
-  for (const ExtentId extent : plan.new_extents) {
-    const BlockRange blocks = extent_blocks(extent);
-    model_.kv_store->commit(blocks.first, blocks.count);
-  }
   Backend& backend = *model_.backend;
   backend.begin_step(batch);
   tiers_.perform(plan.moves);
@@ -200,6 +202,13 @@ void EngineLoop::land() {
 
 void EngineLoop::land_all() {
   while (scheduler_.uncommitted_plans() > 0) land();
+}
+
+// What comes first does not fit into the memory that others left, even alone.
+void EngineLoop::end_starving() {
+  const std::optional<RequestId> starving = scheduler_.starving();
+  OCTAVO_CHECK(starving, "there is work and nothing to do");
+  end(*starving, FinishReason::no_memory);
 }
 
 // The first item of a request begins where its prompt's known prefix ends.
@@ -447,6 +456,18 @@ EngineLoop::BlockRange EngineLoop::extent_blocks(ExtentId extent) const {
   const int64_t size = model_.kv.extent_blocks;
   const int64_t first = extent * size;
   return {first, std::min(size, model_.kv_store->block_count() - first)};
+}
+
+// Before blocks of the extent are used. False: others have taken the memory.
+bool EngineLoop::take_memory(ExtentId extent) {
+  const BlockRange blocks = extent_blocks(extent);
+  const Result<void> taken = model_.kv_store->commit(blocks.first, blocks.count);
+  if (!taken && !memory_is_short_) {
+    std::fprintf(stderr, "octavo: the KV cache makes do with the memory it has: %s\n",
+                 taken.error().message.c_str());
+  }
+  memory_is_short_ = !taken.ok();
+  return taken.ok();
 }
 
 bool EngineLoop::give_back_idle_memory() {

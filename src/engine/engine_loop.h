@@ -67,6 +67,7 @@ class EngineLoop {
   void receive(Submission submission);
   void start(Submission submission);
   void cancel(uint64_t key);
+  void end(RequestId id, FinishReason reason);
 
   // A step that was launched, until its plan is committed.
   struct Flight {
@@ -86,6 +87,7 @@ class EngineLoop {
   void launch(const Plan& plan);
   void land();  // the oldest step
   void land_all();
+  void end_starving();
   Flight& flight_of(uint64_t step) { return flights_[step % flights_.size()]; }
   void note_started(const Plan& plan);
   void make_sample_rows(Flight& flight, std::span<const int32_t> previous_rows);
@@ -111,6 +113,7 @@ class EngineLoop {
     int64_t count = 0;
   };
   BlockRange extent_blocks(ExtentId extent) const;
+  bool take_memory(ExtentId extent);
   bool give_back_idle_memory();  // false: mail came first
   void end_everything();
   void count_computed(const Plan& plan);
@@ -137,6 +140,7 @@ class EngineLoop {
 
   std::chrono::steady_clock::time_point idle_since_;  // the last step's end
   bool memory_given_back_ = false;                    // since then
+  bool memory_is_short_ = false;                      // as the last extent was asked for
 
   mutable std::mutex stats_mutex_;
   EngineStats stats_;

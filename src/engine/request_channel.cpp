@@ -9,7 +9,7 @@ namespace octavo {
 void RequestChannel::push_locked(Event event) {
   const auto output = static_cast<size_t>(event.output);
   if (finished_.size() <= output) finished_.resize(output + 1, false);
-  if (finished_[output]) return;  // cancelled meanwhile
+  if (finished_[output]) return;  // ended meanwhile
   if (event.finish != FinishReason::none) {
     finished_[output] = true;
     --unfinished_;
@@ -35,11 +35,11 @@ void RequestChannel::push(Event event) {
   if (all_read) announce();
 }
 
-void RequestChannel::end(int32_t outputs) {
+void RequestChannel::end(int32_t outputs, FinishReason reason) {
   const std::lock_guard lock(mutex_);
   const bool all_read = events_.empty();
   for (int32_t output = 0; output < outputs; ++output) {
-    push_locked({.output = output, .finish = FinishReason::cancelled});
+    push_locked({.output = output, .finish = reason});
   }
   if (all_read) announce();
 }

@@ -31,8 +31,8 @@ class RequestChannel {
   explicit RequestChannel(int32_t outputs) : unfinished_(outputs) {}
 
   void push(Event event);
-  // Ends every output that has not ended, as cancelled.
-  void end(int32_t outputs);
+  // Ends every output that has not ended.
+  void end(int32_t outputs, FinishReason reason);
   std::optional<Event> next();  // waits
   std::optional<Event> try_next();
   bool finished() const;

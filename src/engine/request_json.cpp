@@ -183,6 +183,8 @@ std::string_view finish_reason_name(FinishReason reason) {
       return "length";
     case FinishReason::cancelled:
       return "cancelled";
+    case FinishReason::no_memory:
+      return "no_memory";
   }
   return "none";
 }

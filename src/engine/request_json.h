@@ -34,7 +34,11 @@ Result<void> read_sampling(const nlohmann::json& object, SamplingParams& params)
 // [{"role": "user", "content": "text"}, ...], at least one. `field` names the list in errors.
 Result<std::vector<ChatMessage>> read_messages(const nlohmann::json& list, std::string_view field);
 
-// "stop", "length", "cancelled"; "none" while it runs.
+// "stop", "length", "cancelled", "no_memory"; "none" while it runs.
 std::string_view finish_reason_name(FinishReason reason);
+
+// What FinishReason::no_memory means, for people.
+inline constexpr std::string_view kNoMemoryMessage =
+    "the device has no memory left for the KV cache: other programs took it";
 
 }  // namespace octavo

@@ -6,8 +6,15 @@
 
 namespace octavo {
 
-BlockPool::BlockPool(int32_t max_blocks, int32_t extent_blocks)
-    : max_blocks_(max_blocks), extent_blocks_(extent_blocks) {
+namespace {
+
+// For how long nobody is asked for memory after a refusal.
+constexpr int64_t kShortMs = 1000;
+
+}  // namespace
+
+BlockPool::BlockPool(int32_t max_blocks, int32_t extent_blocks, ExtentSource source)
+    : max_blocks_(max_blocks), extent_blocks_(extent_blocks), source_(std::move(source)) {
   OCTAVO_CHECK(max_blocks >= 0 && extent_blocks >= 1, "{} blocks in extents of {}", max_blocks,
                extent_blocks);
   records_.resize(kHeads);
@@ -54,8 +61,19 @@ void BlockPool::link_after(int32_t head, int32_t index) {
   link_before(records_[static_cast<size_t>(head)].next, index);
 }
 
-void BlockPool::commit_extent() {
+bool BlockPool::secure_more(int32_t count, int32_t kept) {
+  if (count + kept > available()) return false;
+  while (counts_.free < count && !idle_extents_.empty() && !is_short()) open_extent();
+  return counts_.free + counts_.cached >= count + kept;
+}
+
+// Makes the blocks of the next idle extent free, or learns that memory is short.
+void BlockPool::open_extent() {
   const ExtentId extent = idle_extents_.back();
+  if (source_ && !source_(extent)) {
+    short_until_ms_ = now_ms_ + kShortMs;
+    return;
+  }
   idle_extents_.pop_back();
   const BlockId begin = extent * extent_blocks_;
   const BlockId end = extent_end(extent);
@@ -68,15 +86,9 @@ void BlockPool::commit_extent() {
   free_in_extent_[static_cast<size_t>(extent)] = end - begin;
   counts_.uncommitted -= end - begin;
   counts_.free += end - begin;
-  new_extents_.push_back(extent);
-}
-
-int32_t BlockPool::available() const {
-  return counts_.free + counts_.uncommitted + counts_.cached;
 }
 
 BlockPool::Taken BlockPool::take() {
-  if (counts_.free == 0 && !idle_extents_.empty()) commit_extent();
   const bool evict = counts_.free == 0;
   if (evict && counts_.cached == 0) return {};
   const BlockId block = evict ? next_to_evict() : records_[kFreeHead].next - kHeads;
@@ -218,13 +230,7 @@ void BlockPool::set_time(int64_t now_ms) {
   }
 }
 
-void BlockPool::drain_new_extents(std::vector<ExtentId>& out) {
-  out.insert(out.end(), new_extents_.begin(), new_extents_.end());
-  new_extents_.clear();
-}
-
 std::vector<ExtentId> BlockPool::release_empty_extents() {
-  OCTAVO_CHECK(new_extents_.empty(), "extents are given back before they got memory");
   std::vector<ExtentId> released;
   for (ExtentId extent = extent_count() - 1; extent >= 0; --extent) {
     const BlockId begin = extent * extent_blocks_;

@@ -1,5 +1,9 @@
 // BlockPool: who has which block of the KV cache. It counts; the memory itself is the backend's.
 //
+// Memory comes in extents, for which an ExtentSource is asked when blocks are secured. Others may
+// have taken it meanwhile: then it is short for a second, in which the pool is no larger than what
+// it has, and after which it asks again.
+//
 // Every block is in exactly one of four states:
 //
 //   uncommitted   its extent has no memory behind it yet
@@ -19,6 +23,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <optional>
 #include <set>
@@ -44,20 +49,34 @@ struct PoolCounts {
   friend bool operator==(const PoolCounts&, const PoolCounts&) = default;
 };
 
+// Puts memory behind an extent; false: there is none now. Empty: there always is.
+using ExtentSource = std::function<bool(ExtentId)>;
+
 class BlockPool {
  public:
   // max_blocks >= 0, extent_blocks >= 1. The last extent may be shorter than the others.
-  BlockPool(int32_t max_blocks, int32_t extent_blocks);
+  BlockPool(int32_t max_blocks, int32_t extent_blocks, ExtentSource source = {});
+
+  // Makes `count` calls of take() succeed, which leave `kept` of the cached blocks alone. Asks for
+  // memory rather than let something cached be evicted. False: there are not so many, and nothing
+  // has been evicted.
+  bool secure(int32_t count, int32_t kept = 0) {
+    return count <= counts_.free || secure_more(count, kept);
+  }
+  // For how many secure() can be asked, if the memory is there.
+  int32_t available() const {
+    return counts_.free + counts_.cached + (is_short() ? 0 : counts_.uncommitted);
+  }
+  bool is_short() const { return now_ms_ < short_until_ms_; }  // memory was refused a moment ago
 
   struct Taken {
     BlockId block = kNoBlock;
     bool evicted = false;  // it was cached: the caller must forget what it held
   };
 
-  // A block with one owner: a free one, else one of a new extent, else the least recently used
-  // cached one of the lowest priority. {kNoBlock, false} when every block is in use.
+  // A block with one owner: a free one, else the least recently used cached one of the lowest
+  // priority. {kNoBlock, false} when there is neither: secure() first.
   Taken take();
-  int32_t available() const;  // how many calls of take() would succeed now
 
   void add_owner(BlockId block);     // in use or cached (a prefix hit)
   void remove_owner(BlockId block);  // the last one sends it to the cached or the free blocks
@@ -80,9 +99,6 @@ class BlockPool {
   bool has_content(BlockId block) const { return record(block).has_content; }
   BlockId next_to_evict() const;  // kNoBlock when none is cached
 
-  // Extents that take() committed since the last call are appended to `out`: they need memory
-  // before the next step runs.
-  void drain_new_extents(std::vector<ExtentId>& out);
   // Makes every extent whose blocks are all free uncommitted again; their memory may be given back.
   std::vector<ExtentId> release_empty_extents();
 
@@ -127,19 +143,21 @@ class BlockPool {
   void set_expiry(BlockId block, int64_t expires_ms);
   void forget_retention(BlockId block);
   void settle(BlockId block);  // after the last owner and hold are gone
-  void commit_extent();
+  bool secure_more(int32_t count, int32_t kept);
+  void open_extent();
   std::optional<std::string> check_list(int32_t head, int32_t& linked) const;
   int32_t extent_count() const;
   BlockId extent_end(ExtentId extent) const;
 
   int32_t max_blocks_;
   int32_t extent_blocks_;
+  ExtentSource source_;
   std::vector<Record> records_;          // grows with the highest extent that was ever committed
   std::vector<ExtentId> idle_extents_;   // uncommitted, the next one to use last
-  std::vector<ExtentId> new_extents_;    // committed since drain_new_extents()
   std::vector<int32_t> free_in_extent_;  // per extent: how many of its blocks are free
   std::set<std::pair<int64_t, BlockId>> expiries_;  // of the blocks that have one
   int64_t now_ms_ = 0;
+  int64_t short_until_ms_ = 0;
   PoolCounts counts_;
 };
 

@@ -21,9 +21,9 @@ constexpr int64_t blocks_for(int64_t tokens, int64_t block_size) {
 
 }  // namespace
 
-KvCache::KvCache(KvConfig config)
+KvCache::KvCache(KvConfig config, ExtentSource source)
     : config_(std::move(config)),
-      pool_(config_.max_blocks, config_.extent_blocks),
+      pool_(config_.max_blocks, config_.extent_blocks, std::move(source)),
       index_(config_.block_size, static_cast<int32_t>(config_.groups.size()),
              kEntriesPerBlock * (int64_t{config_.max_blocks} + config_.host_blocks), config_.hash),
       host_(config_.host_blocks),

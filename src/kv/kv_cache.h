@@ -104,11 +104,14 @@ struct LiveBlocks {
 
 class KvCache {
  public:
-  explicit KvCache(KvConfig config);
+  // `source`: of the memory behind the pool's extents (block_pool.h).
+  explicit KvCache(KvConfig config, ExtentSource source = {});
 
   const KvConfig& config() const { return config_; }
   const PoolCounts& counts() const { return pool_.counts(); }
+  // How many blocks secure() could find, and whether that is few because memory was refused.
   int32_t available() const { return pool_.available(); }
+  bool is_short() const { return pool_.is_short(); }
   int64_t evictions() const { return evictions_; }
   int64_t copies() const { return copies_; }
   int64_t swapped_out() const { return swapped_out_; }  // blocks
@@ -126,9 +129,18 @@ class KvCache {
   // global groups, the last window's blocks in windowed ones. A block of which only the first
   // tokens agree is usable once an earlier step has written it. O(blocks matched).
   PrefixMatch match(std::span<const TokenId> tokens, std::string_view extra_key);
-  // Gives empty tables the blocks of a match made just before, with that key; match.needed() must
-  // be available. The partial block's content comes into a block of the sequence's own.
+  // Gives empty tables the blocks of a match made just before, with that key, which must be
+  // secured. The partial block's content comes into a block of the sequence's own.
   void adopt(SequenceBlocks& blocks, const PrefixMatch& match, std::string_view extra_key);
+
+  // Makes so many blocks there to take: what make_writable() and adopt() do afterwards. False:
+  // there are not so many.
+  bool secure(int32_t count) { return pool_.secure(count); }
+  // The same for a match to adopt and `more` blocks after it.
+  bool secure(const PrefixMatch& match, int32_t more) {
+    return pool_.secure(match.full.taken + match.tail.taken + more,
+                        match.full.idle + match.tail.idle);
+  }
 
   static int32_t held_blocks(const SequenceBlocks& blocks);  // over all groups
 
@@ -142,7 +154,7 @@ class KvCache {
   // owner of a block that they share keeps it.
   int32_t blocks_to_take(std::span<const SequenceBlocks* const> sequences, int32_t position) const;
   // Makes the positions [first, first + count) writable by this sequence alone: takes missing
-  // blocks, copies shared ones. At least blocks_to_take() blocks must be available.
+  // blocks, copies shared ones. blocks_to_take() blocks must be secured.
   void make_writable(SequenceBlocks& blocks, int32_t first, int32_t count) {
     blocks.written_by = planned_step();
     if (first + count > blocks.writable_end) make_blocks_writable(blocks, first, count);
@@ -187,7 +199,6 @@ class KvCache {
   void end_step();
 
   void drain_moves(BlockMoves& out);
-  void drain_new_extents(std::vector<ExtentId>& out) { pool_.drain_new_extents(out); }
   // Forgets all cached blocks and all of the host tier, and returns the extents without content;
   // their memory and the host tier's may be given back. No step may be in flight.
   std::vector<ExtentId> release_idle();

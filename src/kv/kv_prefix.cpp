@@ -111,7 +111,7 @@ void KvCache::visit_match(const PrefixMatch& match, Visit visit) const {
 }
 
 void KvCache::adopt(SequenceBlocks& blocks, const PrefixMatch& match, std::string_view extra_key) {
-  OCTAVO_CHECK(blocks.tables.empty() && match.needed() <= pool_.available());
+  OCTAVO_CHECK(blocks.tables.empty());
   const int32_t position = match.blocks * block_size();
   blocks.tables.resize(config_.groups.size());
   for (size_t g = 0; g < config_.groups.size(); ++g) {

@@ -1,7 +1,7 @@
 // Plan: what one step computes. The scheduler makes it, the engine lays it out and runs it.
 //
-// A step runs in this order: give memory to `new_extents`, perform `moves` (kv_cache.h has their
-// order), then the forward pass over `items`, then one sample per element of `samples`.
+// A step runs in this order: perform `moves` (kv_cache.h has their order), then the forward pass
+// over `items`, then one sample per element of `samples`. Its blocks have memory when it is made.
 //
 // In every layer the K and V of all items must be stored before any item's attention reads: an item
 // may read blocks that another item of the same plan writes (a prompt prefix that two requests
@@ -41,7 +41,6 @@ struct Plan {
   std::vector<PlanItem> items;
   std::vector<SequenceId> samples;
   BlockMoves moves;
-  std::vector<ExtentId> new_extents;
 
   bool empty() const { return items.empty(); }
 };

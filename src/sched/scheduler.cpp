@@ -35,7 +35,8 @@ std::string shortage(int64_t needed, const KvConfig& kv) {
 
 }  // namespace
 
-Scheduler::Scheduler(KvConfig kv, SchedulerLimits limits) : limits_(limits), kv_(std::move(kv)) {
+Scheduler::Scheduler(KvConfig kv, SchedulerLimits limits, ExtentSource source)
+    : limits_(limits), kv_(std::move(kv), std::move(source)) {
   OCTAVO_CHECK(limits.context_length >= 1 && limits.max_running_sequences >= 1 &&
                limits.max_queued_requests >= 1 && limits.max_extra_key_bytes >= 0);
 }
@@ -221,7 +222,6 @@ const Plan& Scheduler::plan(int32_t token_budget) {
   plan.token_count = 0;
   plan.items.clear();
   plan.samples.clear();
-  plan.new_extents.clear();
   budget_left_ = token_budget;
   dry_ = false;
 
@@ -234,12 +234,16 @@ const Plan& Scheduler::plan(int32_t token_budget) {
   if (plan.empty()) return plan;
 
   plan.token_count = token_budget - budget_left_;
-  kv_.drain_new_extents(plan.new_extents);
   kv_.drain_moves(plan.moves);
   kv_.begin_step();
   ++uncommitted_;
   ++next_step_;
   return plan;
+}
+
+std::optional<RequestId> Scheduler::starving() const {
+  if (!dry_ || !kv_.is_short() || uncommitted_ > 0) return std::nullopt;
+  return (running_.empty() ? waiting_.begin()->sequence : running_.front())->request_;
 }
 
 void Scheduler::plan_running(Plan& plan) {
@@ -291,20 +295,27 @@ int32_t Scheduler::secure_blocks(Sequence& s, int32_t count) {
   const int32_t earliest = std::min(s.computed_, static_cast<int32_t>(s.tokens_.size()) - 1);
   kv_.drop_outside_window(s.blocks_, earliest);
   const int32_t needed = kv_.blocks_to_take(s.blocks_, s.computed_, count);
-  if (needed <= kv_.available()) return count;
-  dry_ = true;
-  // Blocks held by a step in flight come free at its commit: enough of them, and waiting is better
-  // than preempting more.
-  while (needed > kv_.available() + kv_.counts().held && may_preempt_for(s)) preempt_last();
-  return affordable(s, count);
+  return secure(s, needed) ? count : affordable(s, count);
 }
 
-// The most of the next `count` tokens whose blocks are available.
-int32_t Scheduler::affordable(const Sequence& s, int32_t count) const {
+// Whether so many blocks are there for a running sequence, others having been preempted for them.
+bool Scheduler::secure(const Sequence& s, int32_t blocks) {
+  while (!kv_.secure(blocks)) {
+    dry_ = true;
+    // Blocks held by a step in flight come free at its commit: enough of them, and waiting is
+    // better than preempting more.
+    if (blocks <= kv_.available() + kv_.counts().held || !may_preempt_for(s)) return false;
+    preempt_last();
+  }
+  return true;
+}
+
+// The most of the next `count` tokens whose blocks are there.
+int32_t Scheduler::affordable(const Sequence& s, int32_t count) {
   int32_t low = 0;  // affordable; high + 1 is not, or is more than was asked for
   for (int32_t high = count; low < high;) {
     const int32_t middle = low + (high - low + 1) / 2;
-    if (kv_.blocks_to_take(s.blocks_, s.computed_, middle) <= kv_.available()) {
+    if (kv_.secure(kv_.blocks_to_take(s.blocks_, s.computed_, middle))) {
       low = middle;
     } else {
       high = middle - 1;
@@ -398,8 +409,10 @@ void Scheduler::admit_waiting(Plan& plan) {
     const auto groups = static_cast<int32_t>(kv_.config().groups.size());
     if (match.partial_tokens > 0 && match.needed() > kv_.available()) match.drop_partial();
     const int32_t next_block = match.partial_tokens > 0 ? 0 : groups;
-    if (match.needed() + next_block > kv_.available() || !has_room(s, match)) return;
-    admit(plan, s, match);
+    dry_ = match.needed() + next_block > kv_.available();
+    if (dry_ || !has_room(s, match)) return;
+    // Refused memory is not available any more: another look at what can be had.
+    if (kv_.secure(match, next_block)) admit(plan, s, match);
   }
 }
 
@@ -428,7 +441,7 @@ int64_t Scheduler::growth_blocks() const {
 // Whether the whole prompt fits beside what the running sequences were promised and what they grow
 // into: admitting more would only lead to preemption.
 bool Scheduler::has_room(const Sequence& s, const PrefixMatch& match) const {
-  if (reserved_sequences_ == 0) return true;  // all there is, is its own: submit() saw that it fits
+  if (reserved_sequences_ == 0) return true;  // all there is, is its own
   const int64_t groups = std::ssize(kv_.config().groups);
   int64_t needed = prompt_blocks(s, match) + match.full.idle + match.tail.idle;
   needed += (places(s) - 1) * groups;  // where the other outputs go on

@@ -11,7 +11,8 @@
 // computed stays cached until the room is needed; then it goes to the host tier, where that is
 // estimated to be cheaper than to compute it again, and is found by the prefix lookup when the
 // sequence is admitted again. The first in the order is never preempted, so it always progresses
-// and nothing livelocks. Admission never preempts.
+// and nothing livelocks; where memory for the pool is short (block_pool.h) it may starve, which is
+// the caller's to end. Admission never preempts.
 //
 // A prompt that is computed in chunks takes what is left of the budget until it is complete, so
 // that nothing else is admitted beside it. Its blocks enter the prefix index in the plan that
@@ -89,7 +90,8 @@ struct SchedulerCounters {
 
 class Scheduler {
  public:
-  Scheduler(KvConfig kv, SchedulerLimits limits);
+  // `source`: of memory for the KV cache (block_pool.h), which plan() asks before blocks are used.
+  Scheduler(KvConfig kv, SchedulerLimits limits, ExtentSource source = {});
   Scheduler(const Scheduler&) = delete;
   Scheduler& operator=(const Scheduler&) = delete;
 
@@ -110,6 +112,10 @@ class Scheduler {
 
   // The next step, at most token_budget (>= 1) tokens. At most one earlier plan may be uncommitted.
   const Plan& plan(int32_t token_budget);
+
+  // After an empty plan, with no other uncommitted: the request that comes first and for which
+  // there is not enough memory, even alone. Nothing unless memory was refused.
+  std::optional<RequestId> starving() const;
 
   // What the oldest uncommitted plan gave: one result per element of plan.samples. Results of
   // sequences that are over are ignored. A sequence ends when its result says so or when it has its
@@ -178,7 +184,8 @@ class Scheduler {
   void serve(Plan& plan, Sequence& s, int32_t wanted, bool first);
   int32_t next_tokens_after(const Sequence& s) const;
   int32_t secure_blocks(Sequence& s, int32_t count);
-  int32_t affordable(const Sequence& s, int32_t count) const;
+  bool secure(const Sequence& s, int32_t blocks);
+  int32_t affordable(const Sequence& s, int32_t count);
   bool may_preempt_for(const Sequence& s) const;
   void preempt_last();
   bool swap_is_cheaper(const Sequence& s) const;
@@ -229,7 +236,7 @@ class Scheduler {
 
   // State of the plan being made.
   int32_t budget_left_ = 0;
-  bool dry_ = false;  // a sequence did not get its blocks: nothing is admitted
+  bool dry_ = false;  // a sequence did not get its blocks: nothing more is admitted
 };
 
 }  // namespace octavo

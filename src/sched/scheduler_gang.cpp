@@ -64,11 +64,7 @@ bool Scheduler::secure_last_tokens(const Gang& gang) {
     blocks.push_back(&s->blocks_);
   }
   Sequence& leader = *gang.members.front();
-  const int32_t needed = kv_.blocks_to_take(blocks, leader.computed_);
-  if (needed <= kv_.available()) return true;
-  dry_ = true;
-  while (needed > kv_.available() + kv_.counts().held && may_preempt_for(leader)) preempt_last();
-  return needed <= kv_.available();
+  return secure(leader, kv_.blocks_to_take(blocks, leader.computed_));
 }
 
 // The gang is the last of the running ones: its members end the list.

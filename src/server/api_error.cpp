@@ -3,6 +3,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "engine/request_json.h"
+
 namespace octavo::server {
 namespace {
 
@@ -58,8 +60,22 @@ ApiError api_error(const Error& error) {
   return result;
 }
 
-ApiError going_down_error() {
-  return {.status = 503, .message = "the server is going down", .retry_after_seconds = 5};
+std::optional<ApiError> unfinished_error(FinishReason finish) {
+  switch (finish) {
+    case FinishReason::none:
+    case FinishReason::stop:
+    case FinishReason::length:
+      return std::nullopt;
+    case FinishReason::cancelled:
+      return ApiError{
+          .status = 503, .message = "the server is going down", .retry_after_seconds = 5};
+    case FinishReason::no_memory:
+      return ApiError{.status = 503,
+                      .message = std::string(kNoMemoryMessage),
+                      .retry_after_seconds = 5,
+                      .reason = Rejection::no_memory};
+  }
+  return std::nullopt;
 }
 
 HttpResponse openai_error(const ApiError& error) {

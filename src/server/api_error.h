@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "octavo/engine.h"
 #include "octavo/result.h"
 #include "server/exchange.h"
 
@@ -22,8 +23,9 @@ struct ApiError {
 // engine's messages begin with the field at fault: "top_p: 2 is not in (0, 1]".
 ApiError api_error(const Error& error);
 
-// The answer when the engine goes down under a request.
-ApiError going_down_error();
+// Where an output ended before its text did: the engine went down, or had no memory for it. Nothing
+// for one that is whole or still runs.
+std::optional<ApiError> unfinished_error(FinishReason finish);
 
 // {"error": {"message", "type", "param", "code"}}, with Retry-After where it helps.
 HttpResponse openai_error(const ApiError& error);

@@ -36,7 +36,7 @@ struct HttpRequest {
 };
 
 // Why a request was not served.
-enum class Rejection { queue_full, too_long, bad_input, api_key, key_limits, draining };
+enum class Rejection { queue_full, too_long, bad_input, api_key, key_limits, draining, no_memory };
 
 struct HttpResponse {
   int status = 200;

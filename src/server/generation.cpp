@@ -63,6 +63,7 @@ std::optional<GenerationEvent> Generation::take_event() {
     std::optional<Event> event = parts_[request].stream->try_next();
     if (!event) continue;
     turn_ = request + 1;
+    if (!failure_) failure_ = unfinished_error(event->finish);
     if (!parts_[request].scores) {
       parts_[request].times.add(*event, std::chrono::steady_clock::now());
       usage_.generated_tokens += static_cast<int64_t>(event->tokens.size());

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "octavo/engine.h"
+#include "server/api_error.h"
 #include "server/exchange.h"
 #include "server/metrics.h"
 #include "server/service.h"
@@ -43,6 +44,10 @@ class Generation {
   // long, so that nobody on the way takes a request that waits its turn for a dead one.
   void ping(std::string bytes, std::chrono::steady_clock::duration every);
 
+  // Why the first output that ended before its text did so; nothing while all go well.
+  const std::optional<ApiError>& failure() const { return failure_; }
+  // Once next() has given nothing: every output has all of its text.
+  bool is_whole() const { return !failure_ && !exchange_.client_gone(); }
   // So far.
   const Usage& usage() const { return usage_; }
 
@@ -65,6 +70,7 @@ class Generation {
 
   Exchange& exchange_;
   Usage usage_;
+  std::optional<ApiError> failure_;
   std::shared_ptr<Wakeup> wakeup_;  // shared with the calls on their way
   std::vector<Part> parts_;
   size_t turn_ = 0;  // the part to look at first: none starves

@@ -20,6 +20,8 @@ const char* name_of(Rejection reason) {
       return "key_limits";
     case Rejection::draining:
       return "draining";
+    case Rejection::no_memory:
+      return "no_memory";
   }
   return "bad_input";
 }
@@ -82,10 +84,11 @@ std::string Metrics::scrape(const EngineStats& stats) const {
   const std::array<PrometheusText::Labelled, kFinishes> finished = {
       {{"stop", finishes_[0].value()},
        {"length", finishes_[1].value()},
-       {"abort", finishes_[2].value()}}};
+       {"abort", finishes_[2].value()},
+       {"no_memory", finishes_[3].value()}}};
   text.labelled_counter("octavo:request_success_total",
                         "Outputs that ended, by reason; abort: the client went away, or the server "
-                        "went down.",
+                        "went down; no_memory: other programs took the device's memory.",
                         "finished_reason", finished);
   text.histogram("octavo:time_to_first_token_seconds",
                  "From a request's arrival to its first token.", time_to_first_token_);
@@ -142,8 +145,9 @@ void RequestTimes::add_tokens(Output& output, int64_t tokens, TimePoint now) {
 void RequestTimes::finish(Output& output, FinishReason reason, TimePoint now) {
   output.finished = true;
   --unfinished_;
-  if (reason == FinishReason::cancelled) {
-    metrics_->finishes_[2].increment();
+  const bool is_whole = reason == FinishReason::stop || reason == FinishReason::length;
+  if (!is_whole) {
+    metrics_->finishes_[reason == FinishReason::cancelled ? 2 : 3].increment();
     return;
   }
   metrics_->finishes_[reason == FinishReason::stop ? 0 : 1].increment();

@@ -25,8 +25,8 @@ class Metrics {
 
  private:
   friend class RequestTimes;
-  static constexpr size_t kRejections = 6;
-  static constexpr size_t kFinishes = 3;  // stop, length, cancelled
+  static constexpr size_t kRejections = 7;
+  static constexpr size_t kFinishes = 4;  // stop, length, cancelled, no_memory
   // Bounds of the buckets for all times, in seconds: three for each power of ten.
   static constexpr std::array kSeconds = {0.001, 0.002, 0.005, 0.01,  0.02,  0.05, 0.1,
                                           0.2,   0.5,   1.0,   2.0,   5.0,   10.0, 20.0,

@@ -117,7 +117,7 @@ Results turn_products(Backend& backend, const Turned& shape, const std::array<DT
   int32_t blocks = 1;
   const auto tables = make_tables(sequences, kv.block_size, blocks);
   const auto store = backend.create_kv_store(kv, blocks).value();
-  store->commit(0, blocks);
+  EXPECT_TRUE(store->commit(0, blocks).ok());
   const RopeTable rope = make_rope(shape);
   AttentionStep step;
   for (size_t s = 0; s < sequences.size(); ++s) {
@@ -254,7 +254,7 @@ std::vector<float> attend_and_multiply(Backend& backend, DType store_type, int32
   int32_t blocks = 1;
   const auto tables = make_tables(sequences, kv.block_size, blocks);
   const auto store = backend.create_kv_store(kv, blocks).value();
-  store->commit(0, blocks);
+  EXPECT_TRUE(store->commit(0, blocks).ok());
   const RopeTable rope = make_rope({kHeads, 2, head_dim, head_dim / 2, true, false, store_type});
   const Matrix matrix(backend, DType::q8_0, kOutputs, int64_t{kHeads} * head_dim, false, weights);
   std::vector<float> result;

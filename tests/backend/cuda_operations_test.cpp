@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <numeric>
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cuda/create_cuda_backend.h"
+#include "backend/cuda/device_memory.h"
 #include "backend/cuda/weight_layout.h"
 #include "backend/cuda_test_tools.h"
 #include "backend/linear_cases.h"
@@ -335,7 +337,7 @@ std::vector<float> attend(Backend& backend, const Attention& shape,
   int32_t blocks = 1;
   const auto tables = make_tables(sequences, shape.block_size, blocks);
   const auto store = backend.create_kv_store(kv, blocks).value();
-  store->commit(0, blocks);
+  EXPECT_TRUE(store->commit(0, blocks).ok());
   const RopeTable rope = make_rope(shape);
 
   std::vector<float> out;
@@ -429,7 +431,9 @@ TEST_F(CudaOperations, BlocksAreCopiedAndSwapped) {
   const std::vector<std::byte> before = host;
   const std::vector<BlockSwap> in = {{4999, 1}, {7, 0}};
   const auto commit = [&store] {
-    for (const int64_t block : {7, 12, 4999}) store->commit(block, 1);
+    for (const int64_t block : {7, 12, 4999}) {
+      EXPECT_TRUE(store->commit(block, 1).ok());
+    }
   };
   commit();
   gpu_->swap_blocks(*store, host.data(), in, SwapDirection::in);
@@ -445,6 +449,29 @@ TEST_F(CudaOperations, BlocksAreCopiedAndSwapped) {
   store->release(0, 5000);
   commit();  // and it can be written again
   gpu_->swap_blocks(*store, host.data(), in, SwapDirection::in);
+}
+
+// What other programs take of the device is missing to the store, until they give it back.
+TEST_F(CudaOperations, AStoreSaysThatThereIsNoMemory) {
+  KvShape kv;
+  kv.layers_per_block = 32;
+  kv.kv_heads = 8;
+  kv.head_dim = 128;  // 2 MiB a block
+  kv.groups = {{0, std::vector<int32_t>(32)}};
+  std::iota(kv.groups[0].layers.begin(), kv.groups[0].layers.end(), 0);
+  constexpr int64_t kBlocks = 512;
+  const auto store = gpu_->create_kv_store(kv, kBlocks).value();
+  ASSERT_TRUE(store->commit(0, 8).ok());
+  {
+    const size_t left = size_t{256} << 20;
+    const auto others = DeviceBuffer::create(device_memory().free - left, "other programs").value();
+    const Result<void> refused = store->commit(0, kBlocks);
+    ASSERT_FALSE(refused.ok());
+    EXPECT_NE(refused.error().message.find("no memory for"), std::string::npos)
+        << refused.error().message;
+  }
+  EXPECT_TRUE(store->commit(0, kBlocks).ok());
+  store->release(0, kBlocks);
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "engine/engine_run.h"
+#include "engine/engine_ahead.h"
 
 namespace octavo::cli {
 namespace {
@@ -156,6 +156,20 @@ TEST(Generate, StopsWhereResultsCannotBeWritten) {
       });
   ASSERT_FALSE(report.ok());
   EXPECT_EQ(report.error().message, "full");
+}
+
+TEST(Generate, APromptForWhichThereIsNoMemoryFailsAlone) {
+  auto engine =
+      make_engine_of_blocks(tiny_config(), /*runs_ahead=*/false, std::make_shared<BlockLimit>(2));
+  const Generated all =
+      run(*engine, {prompt("hello", 4), prompt("hello", 60), prompt("hello", 5)}, {});
+  EXPECT_EQ(all.report.done, 3);
+  EXPECT_EQ(all.report.failed, 1);
+  EXPECT_FALSE(all.lines[0].contains("error"));
+  EXPECT_EQ(all.lines[1]["error"],
+            "the device has no memory left for the KV cache: other programs took it");
+  EXPECT_EQ(all.lines[1]["outputs"][0]["finish_reason"], "no_memory");
+  EXPECT_FALSE(all.lines[2].contains("error"));
 }
 
 }  // namespace

@@ -277,7 +277,7 @@ TEST_F(ProgramTest, GenerateAnswersEveryPrompt) {
       run("generate " + model_ + " --prompts " + prompts + " --max-tokens 4 --output " + output);
   EXPECT_EQ(outcome.code, 1) << "one prompt was refused";
   EXPECT_EQ(outcome.out, "");
-  EXPECT_NE(outcome.err.find("3 of 3 prompts, 1 refused"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("3 of 3 prompts, 1 failed"), std::string::npos) << outcome.err;
   std::istringstream lines(read_file(output));
   std::vector<Json> results;
   for (std::string line; std::getline(lines, line);) results.push_back(Json::parse(line));

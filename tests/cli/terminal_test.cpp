@@ -50,6 +50,9 @@ TEST(FiguresLine, SaysWhatAnAnswerTook) {
       figures_line(answer),
       "24 tokens · 31.0 tokens/s · first in 0.12 s · reused 32 of 64 tokens · KV blocks: 0 in "
       "use, 7 cached · stopped");
+  answer.finish = FinishReason::no_memory;
+  EXPECT_TRUE(figures_line(answer).ends_with(
+      " · the device has no memory left for the KV cache: other programs took it"));
 }
 
 }  // namespace

@@ -26,12 +26,12 @@ TEST(RequestChannel, JoinsWhatASlowReaderDidNotTake) {
   EXPECT_FALSE(channel.next());
 }
 
-TEST(RequestChannel, EndCancelsWhatRunsAndLeavesWhatIsOver) {
+TEST(RequestChannel, EndEndsWhatRunsAndLeavesWhatIsOver) {
   RequestChannel channel(3);
   channel.push({.output = 1, .text = "done", .finish = FinishReason::stop});
   channel.push({.output = 2, .text = "half"});
-  channel.end(3);
-  channel.end(3);
+  channel.end(3, FinishReason::cancelled);
+  channel.end(3, FinishReason::no_memory);
   std::vector<FinishReason> finish(3, FinishReason::none);
   while (auto event = channel.next()) finish[static_cast<size_t>(event->output)] = event->finish;
   EXPECT_EQ(finish,
@@ -66,7 +66,7 @@ TEST(RequestChannel, AReaderThatDoesNotWaitIsCalledWhenThereIsSomething) {
   EXPECT_EQ(calls, 2);
   channel.on_event(nullptr);
   EXPECT_EQ(channel.try_next()->text, "d");
-  channel.end(2);
+  channel.end(2, FinishReason::cancelled);
   EXPECT_EQ(calls, 2);
   channel.on_event([&calls] { ++calls; });
   EXPECT_EQ(calls, 3) << "an event is there already";

@@ -2,10 +2,13 @@
 // while blocks that come in from host memory are there at once. So it shows on any machine what an
 // engine does wrong that runs ahead of a device.
 //
-// Its store knows which blocks have memory; what is used without stops the process.
+// Its store knows which blocks have memory; what is used without stops the process. How many may
+// have some can change at any time, as where other programs use the device too.
 #pragma once
 
 #include <algorithm>
+#include <atomic>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <limits>
@@ -17,22 +20,31 @@
 
 #include "backend/backend.h"
 #include "base/check.h"
+#include "base/error.h"
 
 namespace octavo {
 
+using BlockLimit = std::atomic<int64_t>;
+
 class LateStore final : public KvStore {
  public:
-  // `is_idle`: whether no operation waits.
-  LateStore(std::unique_ptr<KvStore> store, std::function<bool()> is_idle)
+  // `is_idle`: whether no operation waits. `limit`: of the blocks that have memory; null: none.
+  LateStore(std::unique_ptr<KvStore> store, std::function<bool()> is_idle,
+            std::shared_ptr<const BlockLimit> limit)
       : store_(std::move(store)),
         is_idle_(std::move(is_idle)),
+        limit_(std::move(limit)),
         committed_(static_cast<size_t>(store_->block_count()), false) {}
 
   const KvShape& shape() const override { return store_->shape(); }
   int64_t block_count() const override { return store_->block_count(); }
-  void commit(int64_t first_block, int64_t count) override {
-    store_->commit(first_block, count);
+  Result<void> commit(int64_t first_block, int64_t count) override {
+    if (limit_ != nullptr && std::ranges::count(committed_, true) + count > *limit_) {
+      return resource_error("no memory for {} more blocks", count);
+    }
+    OCTAVO_TRY(store_->commit(first_block, count));
     mark(first_block, count, true);
+    return {};
   }
   void release(int64_t first_block, int64_t count) override {
     OCTAVO_CHECK(is_idle_(), "memory is given back while a step is in flight");
@@ -54,14 +66,17 @@ class LateStore final : public KvStore {
 
   std::unique_ptr<KvStore> store_;
   std::function<bool()> is_idle_;
+  std::shared_ptr<const BlockLimit> limit_;
   std::vector<bool> committed_;
 };
 
 class LateBackend final : public Backend {
  public:
-  explicit LateBackend(std::unique_ptr<Backend> backend)
+  explicit LateBackend(std::unique_ptr<Backend> backend,
+                       std::shared_ptr<const BlockLimit> limit = nullptr)
       : Backend(backend->description() + ", late", /*is_asynchronous=*/true),
-        backend_(std::move(backend)) {}
+        backend_(std::move(backend)),
+        limit_(std::move(limit)) {}
 
   bool is_idle() const { return waiting_.empty(); }
 
@@ -71,8 +86,8 @@ class LateBackend final : public Backend {
   }
   Result<std::unique_ptr<KvStore>> create_kv_store(const KvShape& shape, int64_t blocks) override {
     OCTAVO_ASSIGN(std::unique_ptr<KvStore> store, backend_->create_kv_store(shape, blocks));
-    return std::unique_ptr<KvStore>(
-        std::make_unique<LateStore>(std::move(store), [this] { return is_idle(); }));
+    return std::unique_ptr<KvStore>(std::make_unique<LateStore>(
+        std::move(store), [this] { return is_idle(); }, limit_));
   }
   Tensor scratch(int64_t rows, int64_t columns) override {
     constexpr float kNothing = std::numeric_limits<float>::quiet_NaN();
@@ -206,6 +221,7 @@ class LateBackend final : public Backend {
   }
 
   std::unique_ptr<Backend> backend_;
+  std::shared_ptr<const BlockLimit> limit_;
   std::shared_ptr<Step> step_ = std::make_shared<Step>();
   std::deque<std::function<void()>> waiting_;
   int drawn_ = 0;

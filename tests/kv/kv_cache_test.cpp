@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "kv/secured.h"
 #include "kv/token_runs.h"
 
 namespace octavo {
@@ -20,9 +21,9 @@ KvConfig config(std::vector<GroupSpec> groups, int32_t max_blocks) {
 // A sequence with blocks for all its tokens, entered in the index.
 SequenceBlocks computed(KvCache& kv, const Tokens& tokens, std::string_view key = "") {
   SequenceBlocks blocks;
-  kv.adopt(blocks, {}, key);
+  adopt(kv, blocks, {}, key);
   const auto length = static_cast<int32_t>(tokens.size());
-  kv.make_writable(blocks, 0, length);
+  make_writable(kv, blocks, 0, length);
   kv.index_blocks(blocks, tokens, length);
   return blocks;
 }
@@ -60,10 +61,21 @@ TEST(KvCache, AReleasedPrefixIsFoundUntilItsBlocksAreTakenTailsFirst) {
   EXPECT_EQ(match.blocks, 2);
   EXPECT_EQ(match.full.idle, 2);
   SequenceBlocks b;
-  kv.adopt(b, match, "");
+  adopt(kv, b, match, "");
   EXPECT_EQ(kv.counts().cached, 0);
   EXPECT_EQ(kv.match(count_from(0, 13), "").full.idle, 0);
   expect_sound(kv, {&b, &other});
+}
+
+TEST(KvCache, WhatAMatchPutsToUseIsNotTakenForWhatFollowsIt) {
+  KvCache kv(config({{0}}, 4));
+  SequenceBlocks a = computed(kv, count_from(0, 8));
+  kv.release(a);
+  const PrefixMatch match = kv.match(count_from(0, 9), "");
+  EXPECT_EQ(match.full.idle, 2);
+  EXPECT_TRUE(kv.secure(4));
+  EXPECT_TRUE(kv.secure(match, 2));
+  EXPECT_FALSE(kv.secure(match, 3));
 }
 
 TEST(KvCache, TheFirstWriterIntoASharedBlockCopiesAndTheLastDoesNot) {
@@ -76,10 +88,10 @@ TEST(KvCache, TheFirstWriterIntoASharedBlockCopiesAndTheLastDoesNot) {
   EXPECT_EQ(kv.counts().in_use, 4);
   EXPECT_EQ(kv.counts().shared, 4);
   EXPECT_EQ(kv.blocks_to_take(b, 6, 1), 2);  // one per group
-  kv.make_writable(b, 6, 1);
-  kv.make_writable(a, 6, 1);
+  make_writable(kv, b, 6, 1);
+  make_writable(kv, a, 6, 1);
   EXPECT_EQ(kv.blocks_to_take(c, 6, 1), 0);
-  kv.make_writable(c, 6, 1);
+  make_writable(kv, c, 6, 1);
   EXPECT_EQ(kv.copies(), 4);
   const std::vector<BlockCopy> copies = drained(kv).copies;
   ASSERT_EQ(copies.size(), 4u);
@@ -95,7 +107,7 @@ TEST(KvCache, TheSourceOfACopyOutlivesTheStepThatCopies) {
   SequenceBlocks a = computed(kv, count_from(0, 2));
   SequenceBlocks b;
   kv.fork(a, b);
-  kv.make_writable(b, 2, 1);
+  make_writable(kv, b, 2, 1);
   kv.release(a);  // in the same plan: nobody owns the source now
   EXPECT_EQ(kv.counts().held, 1);
   kv.begin_step();
@@ -148,7 +160,7 @@ TEST(KvCache, AHitNeedsOnlyTheLastWindowOfAWindowedGroup) {
   // A prefix that ends where the window's blocks are gone cannot be used.
   EXPECT_EQ(kv.match(count_from(0, 9), "").blocks, 0);
   SequenceBlocks b;
-  kv.adopt(b, match, "");
+  adopt(kv, b, match, "");
   EXPECT_EQ(b.tables[1].first_held, 3);
   EXPECT_EQ(b.tables[1].blocks[3], a.tables[1].blocks[3]);
   expect_sound(kv, {&a, &b, &other});
@@ -169,11 +181,11 @@ TEST(KvCache, PeakBlocksIsReachedAndNeverExceeded) {
     for (const int32_t q_len : {1, 3, 4, 7}) {
       KvCache kv(config({{window}}, 100));
       SequenceBlocks a;
-      kv.adopt(a, {}, "");
+      adopt(kv, a, {}, "");
       int32_t peak = 0;
       for (int32_t first = 0; first < 60; first += q_len) {
         kv.drop_outside_window(a, std::max(0, first - 1));  // as before a possible truncation
-        kv.make_writable(a, first, q_len);
+        make_writable(kv, a, first, q_len);
         peak = std::max(peak, kv.counts().in_use);
       }
       const int64_t length = (60 + q_len - 1) / q_len * q_len;
@@ -188,7 +200,7 @@ TEST(KvCache, AWrittenBlockLeavesTheIndex) {
   const Tokens tokens = count_from(0, 8);
   SequenceBlocks a = computed(kv, tokens);
   kv.unindex_after(a, 7);
-  kv.make_writable(a, 7, 1);
+  make_writable(kv, a, 7, 1);
   EXPECT_TRUE(drained(kv).copies.empty());
   EXPECT_EQ(kv.match(count_from(0, 9), "").blocks, 1);
   expect_sound(kv, {&a});
@@ -209,11 +221,13 @@ TEST(KvCache, EqualContentComputedTwiceIsOneEntry) {
 }
 
 TEST(KvCache, ReleaseIdleForgetsThePrefixesAndGivesTheMemoryBack) {
-  KvCache kv(config({{0}}, 10));
+  std::vector<ExtentId> extents;
+  KvCache kv(config({{0}}, 10), [&extents](ExtentId extent) {
+    extents.push_back(extent);
+    return true;
+  });
   SequenceBlocks a = computed(kv, count_from(0, 16));
   SequenceBlocks b = computed(kv, count_from(50, 3));
-  std::vector<ExtentId> extents;
-  kv.drain_new_extents(extents);
   EXPECT_EQ(extents, (std::vector<ExtentId>{0, 1, 2}));
   kv.release(a);
   std::vector<ExtentId> released = kv.release_idle();

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "kv/kv_cache.h"
+#include "kv/secured.h"
 #include "kv/token_runs.h"
 
 namespace octavo {
@@ -19,10 +20,10 @@ struct Cache : KvCache {
     SequenceBlocks blocks;
     blocks.retention = retention;
     const PrefixMatch found = match(tokens, key);
-    adopt(blocks, found, key);
+    octavo::adopt(*this, blocks, found, key);
     const auto length = static_cast<int32_t>(tokens.size());
     const int32_t first = found.blocks * config().block_size + found.partial_tokens;
-    make_writable(blocks, first, length - first);
+    octavo::make_writable(*this, blocks, first, length - first);
     index_blocks(blocks, tokens, length);
     drain_moves(moves);
     begin_step();
@@ -94,8 +95,8 @@ TEST(PartialReuse, ABlockThatTheSamePlanWritesIsNotCopied) {
   KvCache kv(config({{0}}, 20));
   const Tokens tokens = count_from(0, 8);
   SequenceBlocks a;
-  kv.adopt(a, {}, "");
-  kv.make_writable(a, 0, 8);
+  adopt(kv, a, {}, "");
+  make_writable(kv, a, 0, 8);
   kv.index_blocks(a, tokens, 8);
   // The whole first block can be read in the same step; a copy would be made before it is written.
   EXPECT_EQ(kv.match(count_from(0, 8), "").blocks, 1);
@@ -132,7 +133,7 @@ TEST(PartialReuse, AForksTailIsSharedUntilItsOwnerWritesOn) {
   kv.fork(a, b);
   kv.leave(a, count_from(0, 6));
   EXPECT_EQ(kv.found(count_from(0, 20)), 6);
-  kv.make_writable(b, 6, 1);  // it is the only owner now and writes in place
+  make_writable(kv, b, 6, 1);  // it is the only owner now and writes in place
   EXPECT_EQ(kv.found(count_from(0, 20)), 4);
   kv.expect_sound({&b});
 }
@@ -235,8 +236,6 @@ TEST(HostTier, AnIdleCacheGivesItsSlotsBack) {
   Cache kv(config({{0}}, 2, 4));
   for (const TokenId first : {0, 100, 200}) kv.compute_and_leave(count_from(first, 8));
   EXPECT_EQ(kv.host_slots_used(), 4);
-  std::vector<ExtentId> extents;
-  kv.drain_new_extents(extents);
   kv.release_idle();
   EXPECT_EQ(kv.host_slots_used(), 0);
   EXPECT_EQ(kv.found(count_from(0, 20)), 0);
@@ -252,8 +251,8 @@ TEST(HostTier, ASlotThatAStepUsesIsNotGivenAway) {
   const auto step = [&](TokenId first) {
     const Tokens tokens = count_from(first, 4);
     SequenceBlocks blocks;
-    kv.adopt(blocks, {}, "");
-    kv.make_writable(blocks, 0, 4);
+    adopt(kv, blocks, {}, "");
+    make_writable(kv, blocks, 0, 4);
     kv.index_blocks(blocks, tokens, 4);
     kv.begin_step();
     return blocks;
@@ -272,7 +271,7 @@ TEST(HostTier, ASlotThatAStepUsesIsNotGivenAway) {
   // The hit reads the slot in the same step in which its block is evicted.
   const Tokens tokens = count_from(0, 6);
   SequenceBlocks c;
-  kv.adopt(c, kv.match(tokens, ""), "");
+  adopt(kv, c, kv.match(tokens, ""), "");
   kv.drain_moves(moves);
   EXPECT_EQ(moves.swap_in.size(), 1u);
   EXPECT_TRUE(moves.swap_out.empty());

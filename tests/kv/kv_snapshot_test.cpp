@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "kv/kv_cache.h"
+#include "kv/secured.h"
 #include "kv/token_runs.h"
 
 namespace octavo {
@@ -12,10 +13,10 @@ namespace {
 SequenceBlocks compute(KvCache& kv, const Tokens& tokens) {
   SequenceBlocks blocks;
   const PrefixMatch match = kv.match(tokens, "");
-  kv.adopt(blocks, match, "");
+  adopt(kv, blocks, match, "");
   const auto length = static_cast<int32_t>(tokens.size());
   const int32_t first = match.blocks * kv.config().block_size + match.partial_tokens;
-  kv.make_writable(blocks, first, length - first);
+  make_writable(kv, blocks, first, length - first);
   kv.index_blocks(blocks, tokens, length);
   kv.begin_step();
   kv.end_step();

@@ -29,7 +29,7 @@ StepRunner::StepRunner(const std::string& path, const Options& options)
   shape.block_size = kBlockSize;
   shape.type = options.kv_type;
   store_ = must(backend_->create_kv_store(shape, kBlocks));
-  store_->commit(0, kBlocks);
+  OCTAVO_CHECK(store_->commit(0, kBlocks).ok());
 }
 
 std::vector<std::vector<float>> StepRunner::run(const std::vector<Piece>& pieces) {

@@ -31,7 +31,10 @@ SchedulerLimits wide_limits() {
 class SchedulerTest : public SchedulerFixture {
  protected:
   void make(KvConfig kv, SchedulerLimits limits = wide_limits()) {
-    scheduler_ = std::make_unique<Scheduler>(std::move(kv), limits);
+    scheduler_ = std::make_unique<Scheduler>(std::move(kv), limits, [this](ExtentId extent) {
+      asked_.push_back(extent);
+      return --extents_left_ >= 0;
+    });
   }
 
   RequestId submit(Tokens prompt, int32_t max_new_tokens = 10, int32_t outputs = 1,
@@ -56,6 +59,9 @@ class SchedulerTest : public SchedulerFixture {
   RequestId request_of(const PlanItem& item) const {
     return scheduler_->sequence(item.sequence).request();
   }
+
+  std::vector<ExtentId> asked_;  // for memory
+  int32_t extents_left_ = 1000;  // that others have not taken
 };
 
 TEST_F(SchedulerTest, ComputesAPromptInChunksAndThenOneTokenAStep) {
@@ -66,7 +72,7 @@ TEST_F(SchedulerTest, ComputesAPromptInChunksAndThenOneTokenAStep) {
   EXPECT_EQ(made->items[0].first_position, 0);
   EXPECT_EQ(made->items[0].q_len, 6);
   EXPECT_EQ(made->items[0].sample_count, 0);
-  EXPECT_EQ(made->new_extents, std::vector<ExtentId>{0});
+  EXPECT_EQ(asked_, std::vector<ExtentId>{0});
   commit(*made);
   made = &plan(6);
   EXPECT_EQ(made->items[0].first_position, 6);
@@ -502,6 +508,107 @@ TEST_F(SchedulerTest, PlansAreCommittedInOrder) {
   plan();
   const Plan& second = plan();
   EXPECT_DEATH(commit(second), "not the oldest");
+}
+
+TEST_F(SchedulerTest, WhereMemoryIsRefusedTheLastWaitsForTheFirst) {
+  make(kv_config(100));
+  extents_left_ = 2;  // of four blocks
+  submit(count_from(0, 12), 12);
+  submit(count_from(100, 12), 12);
+  commit(plan());
+  EXPECT_EQ(asked_, (std::vector<ExtentId>{0, 1}));
+  while (scheduler_->running_sequences() == 2) commit(plan());
+  EXPECT_EQ(asked_, (std::vector<ExtentId>{0, 1, 2}));
+  EXPECT_EQ(scheduler_->preempted_sequences(), 1);
+  EXPECT_EQ(scheduler_->kv().counts().uncommitted, 92);
+  // Both end with less than the pool allows, one after the other.
+  int steps = 0;
+  for (; scheduler_->has_work(); ++steps) {
+    const Plan& made = plan();
+    ASSERT_FALSE(made.empty());
+    commit(made);
+  }
+  EXPECT_GT(steps, 8);
+  EXPECT_EQ(asked_.size(), 3u) << "no second has passed";
+}
+
+TEST_F(SchedulerTest, AWaitingRequestStarvesAloneAndFitsWhenMemoryIsBack) {
+  make(kv_config(100));
+  extents_left_ = 0;
+  const RequestId first = submit(count_from(0, 30));
+  const RequestId second = submit(count_from(50, 3));
+  EXPECT_TRUE(plan().empty());
+  EXPECT_EQ(scheduler_->starving(), first);
+  scheduler_->cancel(first);
+  EXPECT_TRUE(plan().empty());
+  EXPECT_EQ(scheduler_->starving(), second);
+  EXPECT_EQ(asked_.size(), 1u);
+  extents_left_ = 1;
+  scheduler_->set_time(1000);
+  commit(plan());
+  EXPECT_EQ(scheduler_->starving(), std::nullopt);
+  while (scheduler_->has_work()) commit(plan());
+}
+
+TEST_F(SchedulerTest, ARunningRequestStarvesOnceItHasEverything) {
+  make(kv_config(100));
+  extents_left_ = 1;
+  const RequestId large = submit(count_from(0, 10), 50);
+  const RequestId small = submit(count_from(50, 2), 2);
+  for (int step = 0; step < 100 && scheduler_->starving() != large; ++step) {
+    const Plan& made = plan();
+    if (!made.empty()) commit(made);
+  }
+  EXPECT_EQ(scheduler_->starving(), large);
+  EXPECT_EQ(in_use(), 4) << "all there is";
+  scheduler_->cancel(large);
+  while (scheduler_->has_work()) {
+    const Plan& made = plan();
+    ASSERT_EQ(made.items.size(), 1u);
+    EXPECT_EQ(request_of(made.items[0]), small);
+    commit(made);
+  }
+}
+
+// What is cached for a part of a prompt takes a block more than to compute it.
+TEST_F(SchedulerTest, APartialHitIsLeftOutWhereItsCopyHasNoMemory) {
+  make(kv_config(8));
+  extents_left_ = 1;
+  submit(count_from(0, 14), 1);
+  commit(plan());  // four cached blocks, all there is; the last holds 13 or 14 tokens
+  Tokens longer = count_from(0, 14);
+  longer.push_back(500);
+  submit(longer, 1);
+  const Plan& made = plan();
+  ASSERT_FALSE(made.empty());
+  EXPECT_EQ(made.items[0].first_position, 12);
+  EXPECT_EQ(asked_, (std::vector<ExtentId>{0, 1}));
+  commit(made);
+}
+
+// To preempt the last one would have been enough with the memory that is refused then.
+TEST_F(SchedulerTest, ARefusalLetsTheSamePlanPreemptMore) {
+  KvConfig kv = kv_config(14);
+  kv.extent_blocks = 11;  // and one of three
+  make(kv);
+  extents_left_ = 1;
+  submit(count_from(100, 4), 40, 1, 1);
+  submit(count_from(200, 4), 40, 1, 1);
+  commit(plan());
+  const RequestId first = submit(count_from(0, 32), 10);
+  // The others grow by four blocks each, while the prompt gets on by single tokens.
+  for (int step = 0; step < 9; ++step) commit(plan(3));
+  EXPECT_EQ(scheduler_->running_sequences(), 3);
+  EXPECT_EQ(in_use(), 11);
+  EXPECT_EQ(scheduler_->kv().available(), 3);
+  EXPECT_EQ(asked_, std::vector<ExtentId>{0});
+  const Plan& made = plan();  // the rest of the prompt takes five
+  EXPECT_EQ(asked_, (std::vector<ExtentId>{0, 1}));
+  ASSERT_EQ(made.items.size(), 1u);
+  EXPECT_EQ(request_of(made.items[0]), first);
+  EXPECT_EQ(made.items[0].q_len, 23);
+  EXPECT_EQ(scheduler_->preempted_sequences(), 2);
+  commit(made);
 }
 
 }  // namespace

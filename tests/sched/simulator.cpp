@@ -79,7 +79,8 @@ class World {
   World(Random random, WorldConfig config, SimulationReport& report)
       : random_(random),
         config_(std::move(config)),
-        scheduler_(config_.kv, config_.limits),
+        scheduler_(config_.kv, config_.limits,
+                   [this](ExtentId extent) { return give_memory(extent); }),
         model_(config_.kv.groups, config_.kv.block_size, config_.kv.max_blocks,
                config_.kv.host_blocks),
         host_uses_(static_cast<size_t>(config_.kv.host_blocks), 0),
@@ -211,10 +212,13 @@ class World {
   void cancel() {
     auto job = jobs_.begin();
     std::advance(job, random_.between(0, static_cast<int32_t>(jobs_.size()) - 1));
-    const RequestId id = job->first;
+    end(job->first);
+  }
+
+  void end(RequestId id) {
     scheduler_.cancel(id);
     if (random_.chance(20)) scheduler_.cancel(id);
-    job->second.cancelled = true;
+    jobs_.at(id).cancelled = true;
     close(id);
     check_scheduler("cancel");
   }
@@ -227,10 +231,48 @@ class World {
         has_memory_[static_cast<size_t>(block)] = false;
         model_.poison(block);
       });
+      --given_extents_;
     }
     const PoolCounts& pool = scheduler_.kv().counts();
     if (pool.cached != 0) fail("cached blocks survive release_idle()");
     check_scheduler("release_idle");
+  }
+
+  int32_t extent_count() const {
+    return (config_.kv.max_blocks - 1) / config_.kv.extent_blocks + 1;
+  }
+
+  bool give_memory(ExtentId extent) {
+    if (now_ms_ < refused_ms_ + 1000) fail("memory is asked for right after a refusal");
+    if (config_.is_scarce && (given_extents_ >= left_extents_ || random_.chance(5))) {
+      refused_ms_ = now_ms_;
+      ++report_.refusals;
+      return false;
+    }
+    for_blocks_of(extent, [&](BlockId block) {
+      if (has_memory_[static_cast<size_t>(block)]) fail("an extent was committed twice");
+      has_memory_[static_cast<size_t>(block)] = true;
+    });
+    ++given_extents_;
+    return true;
+  }
+
+  // Ends what does not fit into the memory there is.
+  void end_starving() {
+    const std::optional<RequestId> id = scheduler_.starving();
+    if (!id || now_ms_ >= refused_ms_ + 1000) return fail("nothing moves any more");
+    for (const SequenceSnapshot& other : scheduler_.snapshot().sequences) {
+      if (other.request != *id) fail("a request starves beside another that has blocks");
+    }
+    const RequestSpec& spec = jobs_.at(*id).spec;
+    const auto prompt = static_cast<int64_t>(spec.prompt.size());
+    const int64_t length = prompt + spec.max_new_tokens - 1;
+    const int64_t needed =
+        spec.beam_width > 1 ? scheduler_.kv().peak_blocks_of_forks(length, prompt, spec.beam_width)
+                            : scheduler_.kv().peak_blocks(length, 1);
+    if (std::ranges::count(has_memory_, true) >= needed) fail("a request starves and would fit");
+    ++report_.starved;
+    end(*id);
   }
 
   template <class Body>
@@ -242,6 +284,7 @@ class World {
 
   void step() {
     scheduler_.set_time(now_ms_);
+    if (random_.chance(2)) left_extents_ = random_.between(0, extent_count());
     const int64_t found = scheduler_.counters().prefix_hit_tokens;
     const int32_t budget = random_.pick(config_.token_budgets);
     const Plan& plan = scheduler_.plan(budget);
@@ -250,7 +293,7 @@ class World {
     if ((scheduler_.counters().prefix_hit_tokens - found) % config_.kv.block_size != 0) {
       ++report_.partial_hits;
     }
-    if (plan.empty() && flying_.empty() && scheduler_.has_work()) fail("nothing moves any more");
+    if (plan.empty() && flying_.empty() && scheduler_.has_work()) return end_starving();
     if (!plan.empty()) capture(plan);
     const bool ahead = config_.runs_ahead && !plan.empty() && random_.chance(80);
     const size_t may_fly = ahead ? 1 : 0;
@@ -295,12 +338,6 @@ class World {
   }
 
   void capture(const Plan& plan) {
-    for (const ExtentId extent : plan.new_extents) {
-      for_blocks_of(extent, [&](BlockId block) {
-        if (has_memory_[static_cast<size_t>(block)]) fail("an extent was committed twice");
-        has_memory_[static_cast<size_t>(block)] = true;
-      });
-    }
     CapturedStep step{.plan = &plan, .items = {}, .moves = plan.moves, .sampled = {}};
     capture_moves(plan);
     int32_t total = 0;
@@ -602,6 +639,9 @@ class World {
   std::set<std::pair<RequestId, int32_t>> rewound_;
   std::array<std::vector<uint64_t>, 2> slot_uses_;  // [step % 2][slot]: the step that used it last
   std::vector<bool> has_memory_;
+  int32_t given_extents_ = 0;
+  int32_t left_extents_ = extent_count();  // by others, of a scarce world
+  int64_t refused_ms_ = -1000;
   int64_t checks_ = 0;
 };
 

@@ -7,8 +7,10 @@
 // and the simulator checks that no step writes what a step in flight uses.
 //
 // There are two kinds of runs. One serves a number of requests, some hundred in each world, in
-// which each feature is on or off. The other serves for some simulated time with every feature on:
-// steps last some milliseconds, and the load comes and goes.
+// which each feature is on or off. In some worlds others take memory and give it back, so that the
+// pool has to do with less, and what does not fit even alone is ended. The other kind serves for
+// some simulated time with every feature on: steps last some milliseconds, and the load comes and
+// goes.
 #pragma once
 
 #include <cstdint>
@@ -32,6 +34,8 @@ struct SimulationReport {
   int64_t worlds = 0;
   int64_t finished = 0;  // requests
   int64_t cancelled = 0;
+  int64_t refusals = 0;  // of memory
+  int64_t starved = 0;   // requests that were ended for want of it
   int64_t steps = 0;
   int64_t tokens = 0;        // computed
   int64_t simulated_ms = 0;  // of timed runs

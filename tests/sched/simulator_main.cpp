@@ -52,6 +52,7 @@ int main(int argc, char** argv) {
       "among beams\n",
       counters.evictions, counters.copies, counters.prefix_hit_tokens, counters.prefix_query_tokens,
       report.partial_hits, report.beam_choices);
+  fmt::print("memory was refused {} times, {} requests starved\n", report.refusals, report.starved);
   fmt::print("{} samples truncated, {} with several tokens, {} void, {} extents released\n",
              report.truncations, report.several, report.voided, report.extents_released);
   if (report.failure) {

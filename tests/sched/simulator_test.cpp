@@ -8,6 +8,8 @@ namespace {
 // The run was where it is dangerous.
 void expect_dangerous(const SimulationReport& report) {
   EXPECT_GT(report.cancelled, 100);
+  EXPECT_GT(report.refusals, 100);
+  EXPECT_GT(report.starved, 50);
   EXPECT_GT(report.truncations, 100);
   EXPECT_GT(report.several, 100);
   EXPECT_GT(report.voided, 100);

@@ -51,6 +51,7 @@ WorldConfig draw_config(Random& random) {
   world.several_percent = random.pick<int32_t>({0, 30});
   world.arrivals = random.pick<int32_t>({1, 3, 20});
   world.vocabulary = random.pick<int32_t>({2, 50, 100000});
+  world.is_scarce = random.chance(30);
   return world;
 }
 
@@ -83,6 +84,7 @@ WorldConfig draw_full_config(Random& random) {
   world.several_percent = 30;
   world.arrivals = 3;
   world.vocabulary = random.pick<int32_t>({2, 50});
+  world.is_scarce = random.chance(50);
   return world;
 }
 

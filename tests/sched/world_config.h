@@ -32,7 +32,8 @@ struct WorldConfig {
   SchedulerLimits limits;
   std::vector<int32_t> token_budgets;  // one of them for each step
   bool runs_ahead = false;
-  bool keeps_end = true;  // whether the end token is accepted or dropped
+  bool is_scarce = false;  // others take memory that the pool could have
+  bool keeps_end = true;   // whether the end token is accepted or dropped
   int32_t cancel_percent = 0;
   int32_t reject_percent = 0;   // samples of which nothing is accepted
   int32_t several_percent = 0;  // samples of chunks of which several tokens are

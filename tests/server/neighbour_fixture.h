@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/engine_run.h"
@@ -15,6 +16,10 @@ namespace octavo::server {
 
 class NeighbourTest : public testing::Test {
  protected:
+  explicit NeighbourTest(std::unique_ptr<Engine> engine = make_engine({.model_path = "builtin",
+                                                                       .threads = 2}))
+      : engine_(std::move(engine)) {}
+
   std::unique_ptr<FakeExchange> ask(const std::string& method, const std::string& path,
                                     const std::string& body = {}) {
     auto exchange = std::make_unique<FakeExchange>(method, path, body);
@@ -73,7 +78,7 @@ class NeighbourTest : public testing::Test {
     return *engine_->tokenize(text, {.add_special = add_special, .parse_special = true});
   }
 
-  std::unique_ptr<Engine> engine_ = make_engine({.model_path = "builtin", .threads = 2});
+  std::unique_ptr<Engine> engine_;
   ServerConfig config_{.served_name = "demo"};
   Workers workers_;
   const Service service_{*engine_, config_, workers_};

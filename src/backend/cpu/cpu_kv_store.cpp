@@ -105,9 +105,10 @@ CpuKvStore::~CpuKvStore() {
   OCTAVO_CHECK(munmap(memory_, memory_bytes_) == 0, "munmap of {} bytes", memory_bytes_);
 }
 
-void CpuKvStore::commit(int64_t first_block, int64_t count) {
+Result<void> CpuKvStore::commit(int64_t first_block, int64_t count) {
   // The system gives each page as it is first written.
   check_range(first_block, count);
+  return {};
 }
 
 void CpuKvStore::release(int64_t first_block, int64_t count) {

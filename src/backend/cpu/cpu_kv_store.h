@@ -36,7 +36,7 @@ class CpuKvStore final : public KvStore {
 
   const KvShape& shape() const override { return shape_; }
   int64_t block_count() const override { return block_count_; }
-  void commit(int64_t first_block, int64_t count) override;
+  Result<void> commit(int64_t first_block, int64_t count) override;
   void release(int64_t first_block, int64_t count) override;
 
   // Where a model's layer lies.

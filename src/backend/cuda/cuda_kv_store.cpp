@@ -63,12 +63,11 @@ Result<std::unique_ptr<CudaKvStore>> CudaKvStore::create(const KvShape& shape,
   return store;
 }
 
-void CudaKvStore::commit(int64_t first_block, int64_t count) {
+Result<void> CudaKvStore::commit(int64_t first_block, int64_t count) {
   check_range(first_block, count);
   const auto bytes = static_cast<size_t>(shape_.block_bytes());
-  const Result<void> committed = memory_.commit(static_cast<size_t>(first_block) * bytes,
-                                                static_cast<size_t>(first_block + count) * bytes);
-  OCTAVO_CHECK(committed.ok(), "KV cache: {}", committed.error().message);
+  return memory_.commit(static_cast<size_t>(first_block) * bytes,
+                        static_cast<size_t>(first_block + count) * bytes);
 }
 
 void CudaKvStore::release(int64_t first_block, int64_t count) {

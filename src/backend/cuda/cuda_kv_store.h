@@ -24,7 +24,7 @@ class CudaKvStore final : public KvStore {
 
   const KvShape& shape() const override { return shape_; }
   int64_t block_count() const override { return block_count_; }
-  void commit(int64_t first_block, int64_t count) override;
+  Result<void> commit(int64_t first_block, int64_t count) override;
   void release(int64_t first_block, int64_t count) override;
 
   std::byte* block(int64_t block) const;

@@ -118,10 +118,14 @@ Result<void> ReservedMemory::commit(size_t first, size_t last) {
     const CUdeviceptr at = address_ + extent * extent_bytes_;
     result = driver_->map(at, extent_bytes_, 0, handle, 0);
     OCTAVO_CHECK(result == CUDA_SUCCESS, "cuMemMap: {}", driver_->name(result));
-    result = driver_->set_access(at, extent_bytes_, &access, 1);
-    OCTAVO_CHECK(result == CUDA_SUCCESS, "cuMemSetAccess: {}", driver_->name(result));
     extents_[extent] = handle;
     ++committed_;
+    result = driver_->set_access(at, extent_bytes_, &access, 1);
+    if (result == CUDA_SUCCESS) continue;
+    // The device's own tables take memory, too.
+    unmap(extent);
+    return resource_error("CUDA: cannot reach {} more bytes: {}", extent_bytes_,
+                          driver_->name(result));
   }
   return {};
 }

@@ -17,16 +17,15 @@ namespace octavo::server {
 namespace {
 
 // {"detail": {"msg", "type"}}
-HttpResponse error_of(const ApiError& error) {
+Json error_json(const ApiError& error) {
   const char* type = error.status >= 500   ? "service_unavailable"
                      : error.status == 429 ? "too_many_requests"
                                            : "bad_input";
-  const Json body = {{"detail", {{"msg", error.message}, {"type", type}}}};
-  return error_response(error, dump(body));
+  return {{"detail", {{"msg", error.message}, {"type", type}}}};
 }
 
 asio::awaitable<void> refuse(Exchange& exchange, const ApiError& error) {
-  HttpResponse response = error_of(error);
+  HttpResponse response = error_response(error, dump(error_json(error)));
   co_await exchange.respond(std::move(response));
 }
 
@@ -71,6 +70,12 @@ asio::awaitable<void> generate(const Service& service, RunningGenerations& runni
   for (;;) {
     std::optional<GenerationEvent> next = co_await (*generation)->next();
     if (!next) break;
+    if (next->event.finish == FinishReason::no_memory) {
+      const ApiError& failure = *(*generation)->failure();
+      if (!is_stream) co_return co_await refuse(exchange, failure);
+      const std::string bytes = sse_event(error_json(failure));
+      co_return co_await exchange.write(bytes);
+    }
     std::string text = next->event.text;
     choice.add(std::move(next->event));
     const bool is_over = choice.finish != FinishReason::none;

@@ -27,14 +27,13 @@ asio::awaitable<void> refuse(Exchange& exchange, const ApiError& error) {
   co_await exchange.respond(std::move(response));
 }
 
-// Reads all events; sends them, where it is a stream. False: the engine goes down.
-asio::awaitable<bool> follow(Exchange& exchange, Generation& generation, bool is_stream,
+// Reads all events, up to a failure; sends them, where it is a stream.
+asio::awaitable<void> follow(Exchange& exchange, Generation& generation, bool is_stream,
                              size_t outputs, LlamaCppAnswer& answer) {
   for (;;) {
     std::optional<GenerationEvent> next = co_await generation.next();
-    if (!next) co_return true;
+    if (!next || generation.failure()) co_return;
     const FinishReason finish = next->event.finish;
-    if (finish == FinishReason::cancelled) co_return false;
     const size_t index = next->request * outputs + static_cast<size_t>(next->event.output);
     const Json chunk = answer.chunk(index, std::move(next->event));
     if (!is_stream) continue;
@@ -64,15 +63,16 @@ asio::awaitable<void> complete(const Service& service, Exchange& exchange) {
     co_await exchange.begin_stream(std::move(head));
     (*generation)->ping(kSsePing, kSsePingEvery);
   }
-  const bool is_whole =
-      co_await follow(exchange, **generation, completion->stream, outputs, answer);
-  if (!is_whole && completion->stream) {
-    const HttpResponse error = openai_error(going_down_error());
+  co_await follow(exchange, **generation, completion->stream, outputs, answer);
+  if (exchange.client_gone()) co_return;
+  const std::optional<ApiError>& failure = (*generation)->failure();
+  if (failure && completion->stream) {
+    const HttpResponse error = openai_error(*failure);
     const std::string bytes = "data: " + error.body + "\n\n";
     co_return co_await exchange.write(bytes);
   }
-  if (!is_whole) co_return co_await refuse(exchange, going_down_error());
-  if (completion->stream || exchange.client_gone()) co_return;
+  if (failure) co_return co_await refuse(exchange, *failure);
+  if (completion->stream) co_return;
   const bool is_list = completion->is_list || outputs > 1;
   const Json json = is_list ? Json(answer.finals()) : answer.finals().front();
   co_await respond_json(exchange, json);

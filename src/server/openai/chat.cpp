@@ -53,7 +53,7 @@ asio::awaitable<void> chat_completions(const Service& service, Exchange& exchang
     co_return co_await stream_answer(exchange, **generation, answer, 1, outputs);
   }
   const auto choices = co_await collect_choices(**generation, 1, outputs);
-  if (!choices) co_return co_await say_going_down(exchange);
+  if (!choices) co_return co_await respond_failure(exchange, **generation);
   std::string json = co_await service.run_on_worker(
       [&] { return dump(answer.whole(choices->front(), (*generation)->usage())); });
   co_await respond_text(exchange, std::move(json));

@@ -36,10 +36,11 @@ std::vector<Request> requests_of(const CompletionRequest& completion) {
   return requests;
 }
 
-// The prompts' own log probabilities, by prompt. A prompt of one token has none.
-asio::awaitable<Result<std::vector<std::vector<TokenInfo>>>> score_prompts(
-    const Service& service, Exchange& exchange, const CompletionRequest& completion) {
-  std::vector<std::vector<TokenInfo>> scores(completion.prompts.size());
+// The prompts' own log probabilities, by prompt. A prompt of one token has none. False: the answer
+// was that it cannot be done.
+asio::awaitable<bool> score_prompts(const Service& service, Exchange& exchange,
+                                    const CompletionRequest& completion,
+                                    std::vector<std::vector<TokenInfo>>& scores) {
   std::vector<Request> requests;
   std::vector<size_t> prompt_of;
   for (size_t i = 0; i < completion.prompts.size(); ++i) {
@@ -52,27 +53,30 @@ asio::awaitable<Result<std::vector<std::vector<TokenInfo>>>> score_prompts(
     prompt_of.push_back(i);
   }
   auto generation = Generation::start(service, exchange, std::move(requests));
-  if (!generation) co_return generation.error();
+  if (!generation) {
+    co_await respond_error(exchange, generation.error());
+    co_return false;
+  }
   for (;;) {
     std::optional<GenerationEvent> next = co_await (*generation)->next();
     if (!next) break;
     std::vector<TokenInfo>& tokens = scores[prompt_of[next->request]];
     tokens.insert(tokens.end(), next->event.tokens.begin(), next->event.tokens.end());
   }
-  co_return scores;
+  if (!(*generation)->is_whole()) {
+    co_await respond_failure(exchange, **generation);
+    co_return false;
+  }
+  co_return true;
 }
 
-// False: it was refused.
+// False: it was refused, or not finished.
 asio::awaitable<bool> add_echo(const Service& service, Exchange& exchange,
                                const CompletionRequest& completion, TextAnswer& answer) {
   std::vector<std::vector<TokenInfo>> scores(completion.prompts.size());
   if (completion.logprobs >= 0) {
-    auto scored = co_await score_prompts(service, exchange, completion);
-    if (!scored) {
-      co_await respond_error(exchange, scored.error());
-      co_return false;
-    }
-    scores = std::move(*scored);
+    const bool scored = co_await score_prompts(service, exchange, completion, scores);
+    if (!scored) co_return false;
   }
   const auto outputs = static_cast<size_t>(completion.outputs);
   for (size_t i = 0; i < completion.prompts.size(); ++i) {
@@ -153,7 +157,7 @@ asio::awaitable<void> completions(const Service& service, Exchange& exchange) {
     co_return co_await stream_answer(exchange, **generation, answer, prompts, outputs);
   }
   auto choices = co_await collect_choices(**generation, prompts, outputs);
-  if (!choices) co_return co_await say_going_down(exchange);
+  if (!choices) co_return co_await respond_failure(exchange, **generation);
   const std::vector<Choice> best =
       best_choices(std::move(*choices), static_cast<size_t>(completion->outputs));
   std::string json = co_await service.run_on_worker(

@@ -27,7 +27,7 @@ Result<EmbeddingsRequest> prepare(const Service& service, const HttpRequest& req
   return read_embeddings_request(fields, service.model_name(), service.engine);
 }
 
-// By input; nothing when the client has gone or the engine goes down.
+// By input; nothing when the client has gone or one of them has failed.
 asio::awaitable<std::optional<std::vector<Embedding>>> collect(Generation& generation,
                                                                size_t inputs) {
   std::vector<Embedding> embeddings(inputs);
@@ -36,9 +36,7 @@ asio::awaitable<std::optional<std::vector<Embedding>>> collect(Generation& gener
     if (!next) break;
     embeddings[next->request] = std::move(next->event.embedding);
   }
-  const bool is_whole = std::none_of(embeddings.begin(), embeddings.end(),
-                                     [](const Embedding& each) { return each.empty(); });
-  if (!is_whole) co_return std::nullopt;
+  if (!generation.is_whole()) co_return std::nullopt;
   co_return embeddings;
 }
 
@@ -100,7 +98,7 @@ asio::awaitable<void> embeddings(const Service& service, Exchange& exchange) {
     co_return co_await respond_error(exchange, rename_field(error, "embed", "model"));
   }
   auto embeddings = co_await collect(**generation, inputs);
-  if (!embeddings) co_return co_await say_going_down(exchange);
+  if (!embeddings) co_return co_await respond_failure(exchange, **generation);
   const Lane lane = lane_of_answer(*embeddings);
   std::string json = co_await service.run_on_worker(
       [&] {

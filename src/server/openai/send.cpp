@@ -11,9 +11,9 @@ asio::awaitable<void> respond_error(Exchange& exchange, const Error& error) {
   co_await exchange.respond(std::move(response));
 }
 
-asio::awaitable<void> say_going_down(Exchange& exchange) {
+asio::awaitable<void> respond_failure(Exchange& exchange, const Generation& generation) {
   if (exchange.client_gone()) co_return;
-  HttpResponse response = openai_error(going_down_error());
+  HttpResponse response = openai_error(generation.failure().value());
   co_await exchange.respond(std::move(response));
 }
 
@@ -53,8 +53,8 @@ asio::awaitable<void> stream_answer(Exchange& exchange, Generation& generation, 
     const std::optional<GenerationEvent> next = co_await generation.next();
     if (!next) break;
     const Event& event = next->event;
-    if (event.finish == FinishReason::cancelled) {
-      const HttpResponse error = openai_error(going_down_error());
+    if (generation.failure()) {
+      const HttpResponse error = openai_error(*generation.failure());
       const std::string bytes = "data: " + error.body + "\n\n";
       co_return co_await exchange.write(bytes);
     }
@@ -77,13 +77,7 @@ asio::awaitable<std::optional<std::vector<std::vector<Choice>>>> collect_choices
     const auto output = static_cast<size_t>(next->event.output);
     choices[next->request][output].add(std::move(next->event));
   }
-  for (const std::vector<Choice>& of_request : choices) {
-    for (const Choice& choice : of_request) {
-      const bool is_whole =
-          choice.finish == FinishReason::stop || choice.finish == FinishReason::length;
-      if (!is_whole) co_return std::nullopt;
-    }
-  }
+  if (!generation.is_whole()) co_return std::nullopt;
   co_return choices;
 }
 

@@ -17,7 +17,7 @@ namespace octavo::server {
 
 asio::awaitable<void> respond_error(Exchange& exchange, const Error& error);
 // Where an answer was not finished. A client that went is told nothing: that was why.
-asio::awaitable<void> say_going_down(Exchange& exchange);
+asio::awaitable<void> respond_failure(Exchange& exchange, const Generation& generation);
 asio::awaitable<void> respond_json(Exchange& exchange, const Json& json);
 asio::awaitable<void> respond_text(Exchange& exchange, std::string json);
 
@@ -30,7 +30,7 @@ asio::awaitable<void> end_answer(Exchange& exchange, const Answer& answer, const
 asio::awaitable<void> stream_answer(Exchange& exchange, Generation& generation, Answer& answer,
                                     size_t requests, size_t outputs);
 
-// All outputs, by request; nothing when the client has gone or the engine goes down.
+// All outputs, by request; nothing when the client has gone or one of them has failed.
 asio::awaitable<std::optional<std::vector<std::vector<Choice>>>> collect_choices(
     Generation& generation, size_t requests, size_t outputs);
 

@@ -128,8 +128,8 @@ HttpResponse tgi_error(const Error& error) {
   return error_response(api, dump(body));
 }
 
-Json tgi_going_down() {
-  return {{"error", going_down_error().message}, {"error_type", "incomplete_generation"}};
+Json tgi_failure(const ApiError& error) {
+  return {{"error", error.message}, {"error_type", "incomplete_generation"}};
 }
 
 }  // namespace octavo::server

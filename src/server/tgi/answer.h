@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "octavo/engine.h"
+#include "server/api_error.h"
 #include "server/exchange.h"
 #include "server/json_body.h"
 #include "server/openai/answer.h"
@@ -47,6 +48,6 @@ class TgiAnswer {
 // {"error", "error_type"} with TGI's statuses: 422 for a request that is wrong.
 HttpResponse tgi_error(const Error& error);
 // The engine went down under a request.
-Json tgi_going_down();
+Json tgi_failure(const ApiError& error);
 
 }  // namespace octavo::server

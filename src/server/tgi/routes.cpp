@@ -31,23 +31,38 @@ asio::awaitable<void> refuse(Exchange& exchange, const Error& error) {
   co_await exchange.respond(std::move(response));
 }
 
+// Where an answer was not finished; a client that went is told nothing.
+asio::awaitable<void> respond_tgi_failure(Exchange& exchange, const Generation& generation) {
+  if (exchange.client_gone()) co_return;
+  const ApiError& error = generation.failure().value();
+  HttpResponse response = error_response(error, dump(tgi_failure(error)));
+  co_await exchange.respond(std::move(response));
+}
+
 // The prompt's tokens but the first, with their log probabilities; there are none of a short one.
-asio::awaitable<Result<std::vector<TokenInfo>>> score(const Service& service, Exchange& exchange,
-                                                      const std::vector<int32_t>& prompt) {
-  std::vector<TokenInfo> tokens;
-  if (prompt.size() < 2) co_return tokens;
+// False: the answer was that it cannot be done.
+asio::awaitable<bool> score(const Service& service, Exchange& exchange,
+                            const std::vector<int32_t>& prompt, std::vector<TokenInfo>& tokens) {
+  if (prompt.size() < 2) co_return true;
   std::vector<Request> requests(1);
   requests[0].prompt = prompt;
   requests[0].score_prompt = true;
   requests[0].sampling.logprobs = 0;
   auto generation = Generation::start(service, exchange, std::move(requests));
-  if (!generation) co_return generation.error();
+  if (!generation) {
+    co_await refuse(exchange, generation.error());
+    co_return false;
+  }
   for (;;) {
     const std::optional<GenerationEvent> next = co_await (*generation)->next();
     if (!next) break;
     tokens.insert(tokens.end(), next->event.tokens.begin(), next->event.tokens.end());
   }
-  co_return tokens;
+  if (!(*generation)->is_whole()) {
+    co_await respond_tgi_failure(exchange, **generation);
+    co_return false;
+  }
+  co_return true;
 }
 
 asio::awaitable<void> stream(Exchange& exchange, Generation& generation, TgiAnswer& answer) {
@@ -57,8 +72,8 @@ asio::awaitable<void> stream(Exchange& exchange, Generation& generation, TgiAnsw
   for (;;) {
     std::optional<GenerationEvent> next = co_await generation.next();
     if (!next) break;
-    if (next->event.finish == FinishReason::cancelled) {
-      const std::string end = sse_event(tgi_going_down());
+    if (generation.failure()) {
+      const std::string end = sse_event(tgi_failure(*generation.failure()));
       co_return co_await exchange.write(end);
     }
     std::string bytes;
@@ -75,9 +90,8 @@ asio::awaitable<void> generate(const Service& service, Exchange& exchange, Form 
   exchange.note_ignored(tgi->unknown);
   std::vector<TokenInfo> prefill;
   if (tgi->prefill) {
-    auto scored = co_await score(service, exchange, tgi->request.prompt);
-    if (!scored) co_return co_await refuse(exchange, scored.error());
-    prefill = std::move(*scored);
+    const bool scored = co_await score(service, exchange, tgi->request.prompt, prefill);
+    if (!scored) co_return;
   }
   std::vector<Request> requests = {tgi->request};
   auto generation = Generation::start(service, exchange, std::move(requests));
@@ -86,11 +100,7 @@ asio::awaitable<void> generate(const Service& service, Exchange& exchange, Form 
   if (tgi->stream) co_return co_await stream(exchange, **generation, answer);
   const auto outputs = static_cast<size_t>(tgi->request.outputs);
   const auto choices = co_await collect_choices(**generation, 1, outputs);
-  if (!choices) {
-    if (exchange.client_gone()) co_return;  // which cancelled it
-    HttpResponse response = error_response(going_down_error(), dump(tgi_going_down()));
-    co_return co_await exchange.respond(std::move(response));
-  }
+  if (!choices) co_return co_await respond_tgi_failure(exchange, **generation);
   Json whole = answer.whole(choices->front(), prefill);
   if (form == Form::as_asked) whole = Json::array({std::move(whole)});
   co_await respond_json(exchange, whole);
