@@ -188,6 +188,10 @@ TEST_F(CudaOperations, AProductsRowDoesNotDependOnItsNeighboursInDeterministicMo
     for (const size_t count : {1, 40, 130}) {
       expect_product(*backend, {type.type, 130, 3 * one, count, /*deterministic=*/true}, random);
     }
+    // As many tiles as multiprocessors: each block of few rows has a part of the sum all the same.
+    for (const size_t count : {1, 17}) {
+      expect_product(*backend, {type.type, 132 * 128, 512, count, /*deterministic=*/true}, random);
+    }
   }
 }
 

@@ -13,6 +13,8 @@ constexpr int64_t kMultiprocessors = 132;  // of an H100 or H200
 constexpr int64_t kLargeTile = 256;
 constexpr int64_t kEnoughLargeTiles = 96;
 constexpr int64_t kMostSplits = 8;
+// The blocks of these tiles can add up several parts of a sum (launch_wide()).
+constexpr int64_t kFoldingTile = 128;
 
 }  // namespace
 
@@ -35,7 +37,8 @@ WideCut cut_wide_tiles(const WideTilesArgs& args) {
       std::max<int64_t>(std::min(slots / (cut_row_tiles * cut.output_tiles), most), 1);
   cut.turns_each = (turns + wanted - 1) / wanted;
   cut.cuts = (turns + cut.turns_each - 1) / cut.turns_each;
-  const bool one_block = args.in_order != 0 && cut.row_tiles * cut.output_tiles >= kMultiprocessors;
+  const bool one_block = args.in_order != 0 && cut.tile_rows == kFoldingTile &&
+                         cut.row_tiles * cut.output_tiles >= kMultiprocessors;
   cut.splits = one_block ? 1 : cut.cuts;
   return cut;
 }
