@@ -27,4 +27,4 @@ $(release)/build.ninja: CMakePresets.json
 
 # Needs clang-format 14 (packages: tools/setup.sh optional).
 format:
-	@git ls-files --cached --others --exclude-standard '*.h' '*.cpp' | xargs clang-format -i
+	@git ls-files --cached --others --exclude-standard '*.h' '*.cpp' '*.cu' '*.cuh' | xargs clang-format -i
