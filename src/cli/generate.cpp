@@ -156,14 +156,17 @@ class Job {
       output.score = event->score;
     }
     bool is_complete = true;
-    Json& list = line["outputs"] = Json::array();
+    bool has_memory = true;
+    Json list = Json::array();
     for (const OutputText& output : outputs) {
       list.push_back(to_json(output, pending.with_logprobs, pending.with_score));
       report_.tokens += static_cast<int64_t>(output.tokens.size());
       is_complete = is_complete && output.finish != FinishReason::none &&
                     output.finish != FinishReason::cancelled;
-      if (output.finish == FinishReason::no_memory) line["error"] = kNoMemoryMessage;
+      has_memory = has_memory && output.finish != FinishReason::no_memory;
     }
+    line["outputs"] = std::move(list);
+    if (!has_memory) line["error"] = kNoMemoryMessage;
     return is_complete;
   }
 
