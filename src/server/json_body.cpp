@@ -52,7 +52,7 @@ Result<Json> parse_json_object(std::string_view body) {
   try {
     Json json = Json::parse(body);
     if (!json.is_object()) {
-      return invalid_input("the body is {}, not a JSON object", json.type_name());
+      return invalid_input("the body: a JSON object expected, not {}", json.type_name());
     }
     return json;
   } catch (const Json::parse_error& error) {

@@ -20,7 +20,7 @@ TEST(JsonBody, SaysWhatIsWrongAndWhere) {
   EXPECT_EQ(message(R"({"a": )"), "the body is JSON that ends too early");
   EXPECT_EQ(message(R"({"a": x})"), "the body is not JSON: byte 7 is wrong");
   EXPECT_EQ(message(R"({"a": 1e999})"), "the body has a number that is too large");
-  EXPECT_EQ(message("[]"), "the body is array, not a JSON object");
+  EXPECT_EQ(message("[]"), "the body: a JSON object expected, not array");
   EXPECT_EQ(message("{\"a\": \"\xFF\"}").substr(0, 20), "the body is not JSON");
 }
 
