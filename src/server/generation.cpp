@@ -37,6 +37,9 @@ Generation::Generation(Exchange& exchange)
 
 Generation::~Generation() {
   exchange_.on_client_gone(nullptr);
+  // After a failure nobody reads what is left, such as that another output failed, too.
+  while (failure_ && take_event()) {
+  }
   for (Part& part : parts_) {
     if (!part.scores) part.times.end();
   }

@@ -46,9 +46,12 @@ TEST_F(ShortageTest, OpenAi) {
   EXPECT_EQ(whole("/v1/embeddings", {{"input", kStory}}), error);
   EXPECT_EQ(streamed("/v1/chat/completions", chat), error);
   EXPECT_EQ(streamed("/v1/completions", completion), error);
-  // All but the one whose prompt was scored first, which generated nothing.
+  Json two = chat;
+  two["n"] = 2;
+  EXPECT_EQ(streamed("/v1/chat/completions", two), error);
+  // All outputs but those of the request whose prompt was scored first, which generated nothing.
   const std::string metrics = ask("GET", "/metrics")->response.body;
-  EXPECT_NE(metrics.find("request_success_total{finished_reason=\"no_memory\"} 5"),
+  EXPECT_NE(metrics.find("request_success_total{finished_reason=\"no_memory\"} 7"),
             std::string::npos)
       << metrics;
 }
