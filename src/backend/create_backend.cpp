@@ -69,9 +69,9 @@ std::optional<DeviceMemory> device_memory(const std::string& device) {
   return DeviceMemory{.free = memory.free, .total = memory.total, .scratch = cuda::kScratchReserve};
 }
 
-int64_t default_kv_limit(const std::string& device) {
+int64_t default_kv_limit(const std::string& device, int64_t step_bytes) {
   if (const std::optional<DeviceMemory> memory = device_memory(device)) {
-    return std::max<int64_t>(memory->free - memory->scratch, 0);
+    return std::max<int64_t>(memory->free - std::max(memory->scratch, step_bytes), 0);
   }
   return static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE) / 2;
 }

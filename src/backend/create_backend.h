@@ -35,7 +35,8 @@ struct DeviceMemory {
 std::optional<DeviceMemory> device_memory(const std::string& device);
 
 // The most memory that the KV cache takes unless it is told otherwise: half of the machine's, or
-// what is free on a GPU. Asked for once the weights are loaded.
-int64_t default_kv_limit(const std::string& device);
+// what is free on a GPU but for what steps compute with, at least `step_bytes`. Asked for once the
+// weights are loaded.
+int64_t default_kv_limit(const std::string& device, int64_t step_bytes);
 
 }  // namespace octavo

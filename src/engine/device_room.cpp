@@ -24,6 +24,14 @@ Result<void> check_model_room(const gguf::File& file, const std::string& device,
       file.path(), gib(weights), gib(memory.scratch), device, gib(memory.free), gib(memory.total));
 }
 
+int64_t step_bytes(const ModelShape& shape, int64_t tokens, int64_t outputs) {
+  // Partial sums, parts of weights and what libraries ask for.
+  constexpr int64_t kRest = int64_t{256} << 20;
+  const int64_t logits = int64_t{shape.vocabulary} * static_cast<int64_t>(sizeof(float));
+  // A product's activations are there in 16 bits, too: less than a quarter of all.
+  return tokens * (shape.token_bytes + shape.token_bytes / 4 + logits) + outputs * logits + kRest;
+}
+
 Result<void> check_kv_room(const KvShape& shape, int64_t bytes, const std::string& device,
                            bool device_limit) {
   const auto groups = static_cast<int64_t>(shape.groups.size());

@@ -41,7 +41,9 @@ Result<void> make_kv(const EngineConfig& config, LoadedModel& loaded) {
   if (bytes == 0) {
     const int64_t wanted =
         kDefaultContexts * blocks_of_context(shape, loaded.info.context_length) * block_bytes;
-    bytes = std::min(wanted, default_kv_limit(config.device));
+    const int64_t step =
+        step_bytes(loaded.model->shape(), config.batch_tokens, config.max_sequences);
+    bytes = std::min(wanted, default_kv_limit(config.device, step));
   }
   const int64_t blocks = std::min(bytes / block_bytes,
                                   int64_t{std::numeric_limits<int32_t>::max()} / shape.block_size);

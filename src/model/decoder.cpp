@@ -15,6 +15,12 @@ Workspace::Workspace(Backend& backend, const Hyperparameters& hp, int64_t tokens
       gated(backend.scratch(tokens, hp.hidden)),
       raised(backend.scratch(tokens, hp.hidden)) {}
 
+int64_t Workspace::token_bytes(const Hyperparameters& hp) {
+  const int64_t heads = hp.heads + hp.kv_heads;
+  const int64_t floats = 2 * (int64_t{hp.dim} + heads * hp.head_dim + hp.hidden);
+  return floats * static_cast<int64_t>(sizeof(float));
+}
+
 AttentionWeights load_attention(WeightLoader& loader, const Hyperparameters& hp,
                                 const std::string& prefix) {
   const int64_t q_size = int64_t{hp.heads} * hp.head_dim;

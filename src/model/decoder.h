@@ -42,6 +42,7 @@ struct Ends {
 // Scratch tensors of one forward pass; every layer uses the same.
 struct Workspace {
   Workspace(Backend& backend, const Hyperparameters& hp, int64_t tokens);
+  static int64_t token_bytes(const Hyperparameters& hp);
 
   Tensor x;              // [tokens, dim] the residual stream
   Tensor h;              // [tokens, dim] what a sublayer reads and writes

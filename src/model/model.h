@@ -20,6 +20,7 @@ struct ModelShape {
   int32_t vocabulary = 0;
   int32_t dim = 0;             // length of a hidden state
   int32_t context_length = 0;  // positions the model was made for
+  int64_t token_bytes = 0;     // of a step's scratch tensors but its output, for each of its tokens
   KvShape kv;                  // block_size and type still open: the engine sets them
 };
 

@@ -1,6 +1,7 @@
 #include "model/weights.h"
 
 #include "base/error.h"
+#include "model/decoder.h"
 
 namespace octavo {
 namespace {
@@ -88,6 +89,7 @@ ModelShape make_shape(const Hyperparameters& hp, const std::vector<int32_t>& win
   shape.vocabulary = hp.vocabulary;
   shape.dim = hp.dim;
   shape.context_length = hp.context_length;
+  shape.token_bytes = Workspace::token_bytes(hp);
   shape.kv.kv_heads = hp.kv_heads;
   shape.kv.head_dim = hp.head_dim;
   shape.kv.groups = group_layers(windows);

@@ -52,9 +52,21 @@ TEST(DeviceRoom, TheKvCacheNeedsABlockOfEachGroup) {
   }
 }
 
+// Llama 3.1 8B: 8,192 tokens in 47,104 floats each, and in 16 bits; their logits; 256 outputs'.
+TEST(DeviceRoom, AStepNeedsMemoryForItsTokensAndTheirLogits) {
+  ModelShape shape;
+  shape.vocabulary = 128'256;
+  shape.token_bytes = 47'104 * 4;
+  const int64_t tensors = int64_t{8'192} * 47'104 * 4;
+  const int64_t logits = int64_t{128'256} * 4;
+  const int64_t found = step_bytes(shape, 8'192, 256);
+  EXPECT_GE(found, tensors + tensors / 4 + (8'192 + 256) * logits);
+  EXPECT_LE(found, tensors + tensors / 4 + (8'192 + 256) * logits + kGib / 2);
+}
+
 TEST(DeviceRoom, TheProcessorsMemoryIsTheSystems) {
   EXPECT_FALSE(device_memory("cpu"));
-  EXPECT_GT(default_kv_limit("cpu"), kGib / 4);
+  EXPECT_GT(default_kv_limit("cpu", kGib), kGib / 4);
 }
 
 }  // namespace

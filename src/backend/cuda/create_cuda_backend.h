@@ -27,7 +27,7 @@ std::string device_name(int device);  // the model: "NVIDIA H200"
 // Errors: no such device, or one that is too old; a library that is missing.
 Result<std::unique_ptr<Backend>> create_cuda_backend(const CudaOptions& options);
 
-// Memory that weights, keys and values leave to the scratch memory of steps.
+// Memory that weights, keys and values leave at least to the scratch memory of steps.
 inline constexpr int64_t kScratchReserve = int64_t{2} << 30;
 
 // Bytes of a device's memory now.
