@@ -35,7 +35,9 @@ if command -v compute-sanitizer >/dev/null; then
   # Every 13th case of the large tables.
   export OCTAVO_TEST_EVERY=13
   heading "memcheck of the operations"
-  compute-sanitizer --tool memcheck --error-exitcode 1 "$tests" --gtest_brief=1 | tail -3
+  # memcheck takes a refusal that is asked for, by a store larger than the device, for an error.
+  compute-sanitizer --tool memcheck --error-exitcode 1 "$tests" --gtest_brief=1 \
+    --gtest_filter='-*.AStoreSaysThatThereIsNoMemory' | tail -3
   # The library hands shared memory on between its kernels' warps in ways that racecheck cannot follow; told
   # to leave those kernels out, it breaks down. So what it says of them is counted and left.
   heading "racecheck of the operations"
