@@ -88,6 +88,7 @@ struct TextModel {
   std::string path;     // as gguf::open_model takes it; empty: not here
   const char* missing;  // what to say then
   double tolerance;     // from exact arithmetic, relative to the logits' norm
+  double excused;       // share of the steps at which the tokens may differ, at the most
 };
 
 void PrintTo(const TextModel& model, std::ostream* out) {
@@ -114,14 +115,14 @@ std::vector<TextModel> text_models() {
   };
   const char* smollm2 = std::getenv("OCTAVO_TEST_SMOLLM2");
   const char* beside = "stories260K is not beside the checkout";
-  return {{"builtin", "builtin", "", relative_tolerance("Q8_0", DType::f16)},
+  return {{"builtin", "builtin", "", relative_tolerance("Q8_0", DType::f16), 0.25},
           {"stories260K_f32", if_there(shared / "stories260K.f32.gguf"), beside,
-           relative_tolerance("F32", DType::f16)},
+           relative_tolerance("F32", DType::f16), 0.25},
           {"stories260K_q8_0", if_there(shared / "stories260K.q8_0.gguf"), beside,
-           relative_tolerance("Q8_0", DType::f16)},
+           relative_tolerance("Q8_0", DType::f16), 0.25},
           {"smollm2", smollm2 == nullptr ? "" : smollm2,
            "OCTAVO_TEST_SMOLLM2 does not name the model's GGUF file",
-           peer_tolerance("smollm2_reference.json")}};
+           peer_tolerance("smollm2_reference.json"), 0.5}};
 }
 
 // The two highest logits of a row, and whose they are.
@@ -237,7 +238,8 @@ TEST_P(CudaText, ChoosesTheCpusTokensWhereTheMarginExceedsTheDifference) {
     // Both are off by themselves.
     EXPECT_LE(relative, std::sqrt(2.0) * model.tolerance);
     EXPECT_LE(found.largest, 0.05);
-    EXPECT_LE(found.excused, found.steps / 2) << "a difference this large would hide anything";
+    EXPECT_LE(static_cast<double>(found.excused), model.excused * static_cast<double>(found.steps))
+        << "a difference this large would hide anything";
     EXPECT_LE(found.other_token, found.steps / 30);
   }
 }

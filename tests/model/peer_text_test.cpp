@@ -23,6 +23,9 @@ struct PeerModel {
   const char* name;      // of the vectors
   const char* device = "cpu";
   bool deterministic = false;  // of a GPU
+  // The largest error may be so many times the peer's: where both round to bytes, whose is larger
+  // is chance.
+  double slack = 1.0;
 };
 
 void PrintTo(const PeerModel& model, std::ostream* out) {
@@ -60,7 +63,7 @@ TEST_P(PeerText, ArgmaxAgreesWhereTheMarginExceedsTheError) {
   const nlohmann::json reference =
       load_golden_json(std::string(GetParam().name) + "_reference.json");
   size_t steps = 0, compared = 0, same_as_exact = 0, same_as_peer = 0;
-  double worst_error = 0.0, squares = 0.0, peer_squares = 0.0;
+  double worst_error = 0.0, peer_error = 0.0, squares = 0.0, peer_squares = 0.0;
   for (size_t e = 0; e < peer.at("entries").size(); ++e) {
     const nlohmann::json& text = peer["entries"][e];
     const nlohmann::json& exact = reference["entries"][e];
@@ -81,6 +84,7 @@ TEST_P(PeerText, ArgmaxAgreesWhereTheMarginExceedsTheError) {
       }
     }
     worst_error = std::max(worst_error, error);
+    peer_error = std::max(peer_error, exact.at("peer_error").at("max").get<double>());
     const double peer_rms = exact.at("peer_error").at("rms").get<double>();
     peer_squares += peer_rms * peer_rms * static_cast<double>(rows.size());
     for (size_t i = 0; i < rows.size(); ++i) {
@@ -99,11 +103,11 @@ TEST_P(PeerText, ArgmaxAgreesWhereTheMarginExceedsTheError) {
   std::printf(
       "%zu steps: argmax exact in %zu, as llama.cpp in %zu; %zu with a margin above twice the "
       "error; error of the leading logits %.3f at most, %.3f rms (llama.cpp's, over all "
-      "logits: %.3f rms)\n",
-      steps, same_as_exact, same_as_peer, compared, worst_error, rms, peer_rms);
+      "logits: %.3f at most, %.3f rms)\n",
+      steps, same_as_exact, same_as_peer, compared, worst_error, rms, peer_error, peer_rms);
   EXPECT_GT(compared, steps / 2) << "an error this large would hide anything";
   EXPECT_LE(rms, 1.2 * peer_rms) << "further from exact arithmetic than the peer";
-  EXPECT_LE(worst_error, 6.0 * peer_rms);  // the largest of some thousand
+  EXPECT_LE(worst_error, GetParam().slack * peer_error) << "further than the peer ever is";
 }
 
 std::string test_name(const testing::TestParamInfo<PeerModel>& test) {
@@ -118,6 +122,7 @@ INSTANTIATE_TEST_SUITE_P(Models, PeerText, testing::Values(kSmolLm2, kGemma3), t
 PeerModel on_gpu(PeerModel model, bool deterministic) {
   model.device = "cuda";
   model.deterministic = deterministic;
+  if (!deterministic) model.slack = 1.2;
   return model;
 }
 
