@@ -9,8 +9,11 @@
 
 namespace octavo::server {
 
+inline std::string sse_json(const std::string& text) {
+  return "data: " + text + "\n\n";
+}
 inline std::string sse_event(const Json& data) {
-  return "data: " + dump(data) + "\n\n";
+  return sse_json(dump(data));
 }
 
 // A comment, which readers skip: it says that the connection lives.

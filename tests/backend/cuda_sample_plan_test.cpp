@@ -190,7 +190,6 @@ TEST(CudaSamplePlan, APlainRowIsReadWhereItIs) {
   EXPECT_EQ(plan.requests[1].row, 3);
 }
 
-// A token that is not known yet leaves the counts of the others as they are, from row to row.
 TEST(CudaSamplePlan, IsUniformWhereEachRowIsDrawnWithTheSameSteps) {
   SamplingParams plain;
   SamplingParams biased;
@@ -221,6 +220,7 @@ TEST(CudaSamplePlan, IsUniformWhereEachRowIsDrawnWithTheSameSteps) {
   }
 }
 
+// A token that is not known yet leaves the counts of the others as they are, from row to row.
 TEST(CudaSamplePlan, TheLastTokenMayBeUnknown) {
   Rows made;
   for (int32_t i = 0; i < 2; ++i) {

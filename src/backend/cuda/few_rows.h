@@ -16,10 +16,11 @@ inline constexpr int64_t kMostFewRows = 8;
 // From here on rows are so long that a warp is better off with one at a time.
 inline constexpr int64_t kLongRow = 256;  // chunks
 
+enum class Gating : int64_t { none, silu, gelu_tanh };
+
 // out[row][o] = sum over k of x[row][k] * weight[o][k] + bias[o] for every part, for up to
 // kMostFewRows rows. The weights have one type and one number of columns. The order of a sum
 // depends on the number of columns alone.
-enum class Gating : int64_t { none, silu, gelu_tanh };
 struct FewRowsArgs {
   QuantizedPart parts[kMostParts];
   int64_t count;  // of parts

@@ -1,6 +1,6 @@
 // Products of some tens to some hundreds of rows with quantised weights, by Hopper's tensor core
 // instructions for groups of four warps ("wgmma"), the weights expanded to f16 in registers; and
-// of any number of rows where they are to be deterministic.
+// of any number of rows, with f16 and bf16 weights too, where they are to be deterministic.
 //
 //   out[row][n] = sum over k of x[row][k] * W[n][k], + bias[n]
 //
@@ -24,8 +24,8 @@ namespace octavo::cuda {
 
 struct WideTilesArgs {
   QuantizedPart parts[kMostParts];  // the weights have one type and one number of columns
-  const void* x;                    // f16 from launch_round_wide
-  const float* x_scales;            // [rows] from there
+  const void* x;                    // f16, for bf16 weights bf16, from launch_round_wide
+  const float* x_scales;            // [rows] from there; not used for bf16 weights
   void* partials;                   // TilesScratch::partial_bytes, at a multiple of 16 bytes
   uint32_t* arrived;  // TilesScratch::counters; 0 before the first launch and after each
   int64_t count;      // of parts

@@ -67,8 +67,7 @@ asio::awaitable<void> complete(const Service& service, Exchange& exchange) {
   if (exchange.client_gone()) co_return;
   const std::optional<ApiError>& failure = (*generation)->failure();
   if (failure && completion->stream) {
-    const HttpResponse error = openai_error(*failure);
-    const std::string bytes = "data: " + error.body + "\n\n";
+    const std::string bytes = sse_json(openai_error(*failure).body);
     co_return co_await exchange.write(bytes);
   }
   if (failure) co_return co_await refuse(exchange, *failure);

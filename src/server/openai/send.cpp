@@ -54,8 +54,7 @@ asio::awaitable<void> stream_answer(Exchange& exchange, Generation& generation, 
     if (!next) break;
     const Event& event = next->event;
     if (generation.failure()) {
-      const HttpResponse error = openai_error(*generation.failure());
-      const std::string bytes = "data: " + error.body + "\n\n";
+      const std::string bytes = sse_json(openai_error(*generation.failure()).body);
       co_return co_await exchange.write(bytes);
     }
     const bool says_something = !event.text.empty() || event.finish != FinishReason::none ||

@@ -47,7 +47,7 @@ class TgiAnswer {
 
 // {"error", "error_type"} with TGI's statuses: 422 for a request that is wrong.
 HttpResponse tgi_error(const Error& error);
-// The engine went down under a request.
+// The same for an output that ended before its text did.
 Json tgi_failure(const ApiError& error);
 
 }  // namespace octavo::server
