@@ -38,11 +38,12 @@ if command -v compute-sanitizer >/dev/null; then
   # memcheck takes a refusal that is asked for, by a store larger than the device, for an error.
   compute-sanitizer --tool memcheck --error-exitcode 1 "$tests" --gtest_brief=1 \
     --gtest_filter='-*.AStoreSaysThatThereIsNoMemory' | tail -3
-  # The library hands shared memory on between its kernels' warps in ways that racecheck cannot follow; told
-  # to leave those kernels out, it breaks down. So what it says of them is counted and left.
+  # The library's kernels hand shared memory from warp to warp in ways that racecheck cannot follow;
+  # told to leave them out, it breaks down. So what it says of them is left.
   heading "racecheck of the operations"
   races=$folder/races
-  compute-sanitizer --tool racecheck "$tests" --gtest_brief=1 > "$races" || { tail -20 "$races"; exit 1; }
+  compute-sanitizer --tool racecheck "$tests" --gtest_brief=1 > "$races" ||
+    { tail -20 "$races"; exit 1; }
   tail -3 "$races"
   if grep -E "(Read|Write) access at .*octavo" "$races"; then exit 1; fi
   echo "none of them in Octavo's kernels"
